@@ -1,0 +1,76 @@
+"""What a detector is, and one pass over a text by the detectors of a stage (group `checkrein.detectors`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from .plugins import load_plugin
+from .vocabulary import Stage
+
+__all__ = ["DetectorPack", "Detectors", "Scanner", "Span"]
+
+
+class Span(NamedTuple):
+    """A hit: code-point offsets into the raw text, `end` exclusive."""
+
+    type: str
+    start: int
+    end: int
+
+
+Scanner = Callable[[str], Sequence[Span]]
+"""Finds every span of its types in a text, in linear time, in any order; raises nothing for any `str`."""
+
+
+class DetectorPack(Protocol):
+    """One or more detectors that share a pass. The entry point's name is the finding's type."""
+
+    @property
+    def max_spans(self) -> Mapping[str, int | None]:
+        """Per type, the longest span in code points, or None when unbounded (a stream is then held)."""
+
+    def scanner(self, types: frozenset[str]) -> Scanner:
+        """Compile a scanner for these types; called while building, never per call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detectors:
+    """The detectors of each stage, compiled once."""
+
+    types: Mapping[Stage, frozenset[str]]
+    scanners: Mapping[Stage, tuple[Scanner, ...]]
+
+    @classmethod
+    def load(cls, names: Mapping[Stage, Sequence[str]]) -> Detectors:
+        """Compile what the settings name.
+
+        Raises:
+            MissingExtraError: a detector is not installed.
+        """
+        packs: dict[str, DetectorPack] = {}
+        for wanted in names.values():
+            for name in wanted:
+                if name not in packs:
+                    packs[name] = load_plugin("detector", name)
+        compiled: dict[Stage, tuple[Scanner, ...]] = {}
+        for stage, wanted in names.items():
+            by_pack: dict[int, tuple[DetectorPack, set[str]]] = {}
+            for name in wanted:
+                by_pack.setdefault(id(packs[name]), (packs[name], set()))[1].add(name)
+            compiled[stage] = tuple(pack.scanner(frozenset(types)) for pack, types in by_pack.values())
+        return cls({stage: frozenset(wanted) for stage, wanted in names.items()}, compiled)
+
+    def ran(self, stage: Stage) -> frozenset[str]:
+        """The types that are looked for at this stage."""
+        return self.types.get(stage, frozenset())
+
+    def find(self, stage: Stage, text: str) -> list[Span]:
+        """Every span in the text, sorted by place."""
+        scanners = self.scanners.get(stage, ())
+        return sorted((span for scan in scanners for span in scan(text)), key=_place)
+
+
+def _place(span: Span) -> tuple[int, int, str]:
+    return span.start, span.end, span.type
