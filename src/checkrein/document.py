@@ -1,16 +1,35 @@
-"""The input document: what every engine sees of a request (AuthZEN 1.0, extended; see the README)."""
+"""The input document: what every engine sees of a request (AuthZEN 1.0, extended).
+
+Checks come first: what is over the limits, not strict UTF-8 or not finite never reaches an engine.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import orjson
 
-from .vocabulary import AccessRequest, Finding, Stage
+from .detection import Detectors, Span
+from .errors import RequestError
+from .vocabulary import AccessRequest, Entity, Finding, Origin, Segment, Stage
 
-__all__ = ["EvaluationRequest"]
+__all__ = ["EvaluationRequest", "build", "findings_of", "starts_of"]
+
+_TEXT_KEY: Final = {
+    Stage.MODEL_SELECTION: "prompt",
+    Stage.PRE_PROMPT: "prompt",
+    Stage.POST_COMPLETION: "completion",
+    Stage.TOOL_RESULT: "result",
+}
+# Computed here and nowhere else: a host's own value of the same name would shadow a fact.
+_COMPUTED: Final = frozenset(
+    {"prompt", "completion", "result", "findings", "identity", "supported_obligations"}
+)
+_CODE_MARKS: Final = ("```", "def ", "class ", "function ", "#include", "import ", "SELECT ", "=> {", "();")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,3 +57,205 @@ class EvaluationRequest:
         if self._json is None:
             self._json = orjson.dumps(self.document)
         return self._json
+
+
+def build(
+    request: AccessRequest,
+    *,
+    detectors: Detectors,
+    models: Mapping[str, Mapping[str, Any]],
+    max_text: int,
+    max_depth: int,
+    max_segments: int,
+) -> EvaluationRequest:
+    """Check a request, compute its facts and lay out the document.
+
+    Args:
+        request: what the host asked.
+        detectors: the compiled detectors of every stage.
+        models: properties by model name, from the settings; they outrank the host's.
+        max_text: largest text of all segments together, in bytes of UTF-8.
+        max_depth: deepest nesting of properties and context.
+        max_segments: largest number of segments.
+
+    Raises:
+        RequestError: the request is over a limit or not strict; its code is the denial's reason.
+    """
+    _check_text(request.segments, max_text, max_segments)
+    document: dict[str, Any] = {
+        "stage": request.stage.value,
+        "subject": _entity(request.subject, max_depth),
+        "action": {"name": request.action_name},
+        "resource": _entity(request.resource, max_depth),
+    }
+    if request.resource.type == "model" and request.resource.id in models:
+        document["resource"]["properties"] |= models[request.resource.id]
+    context = _plain(
+        {key: value for key, value in request.context.items() if key not in _COMPUTED}, max_depth
+    )
+    text = "\n".join(segment.text for segment in request.segments)
+    current_from = _current_from(request)
+    spans = detectors.find(request.stage, text)
+    findings = findings_of(spans, request.segments, current_from)
+    key = _TEXT_KEY.get(request.stage)
+    if key is not None:
+        context[key] = _text_facts(request, text, current_from)
+    context["findings"] = [
+        {
+            "type": finding.type,
+            "origin": finding.origin.value,
+            "current": finding.current,
+            "segment": finding.segment,
+            "start": finding.start,
+            "end": finding.end,
+        }
+        for finding in findings
+    ]
+    estimated = context.get("estimated")
+    if isinstance(estimated, dict) and request.stage in (Stage.MODEL_SELECTION, Stage.PRE_PROMPT):
+        _add_cost(estimated, document["resource"]["properties"])
+    context["identity"] = _plain(request.identity, max_depth)
+    context["supported_obligations"] = sorted(request.supports)
+    environment = context.get("environment")
+    context["environment"] = {
+        **(environment if isinstance(environment, dict) else {}),
+        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    document["context"] = context
+    return EvaluationRequest(request=request, document=document, findings=findings)
+
+
+def starts_of(segments: Sequence[Segment]) -> list[int]:
+    """Where each segment starts in the joined text, in code points."""
+    starts: list[int] = []
+    place = 0
+    for segment in segments:
+        starts.append(place)
+        place += len(segment.text) + 1
+    return starts
+
+
+def findings_of(spans: Sequence[Span], segments: Sequence[Segment], current_from: int) -> tuple[Finding, ...]:
+    """Turn sorted spans of the joined text into findings; a span over several segments becomes one for each."""
+    starts = starts_of(segments)
+    findings: list[Finding] = []
+    first = 0
+    for span in spans:
+        while first < len(segments) and starts[first] + len(segments[first].text) < span.start:
+            first += 1
+        index = first
+        while index < len(segments) and (starts[index] < span.end or span.start == span.end == starts[index]):
+            start = max(span.start, starts[index])
+            end = min(span.end, starts[index] + len(segments[index].text))
+            if start < end or span.start == span.end == start:
+                findings.append(
+                    Finding(
+                        type=span.type,
+                        origin=segments[index].origin,
+                        current=index >= current_from,
+                        segment=index,
+                        start=start,
+                        end=end,
+                    )
+                )
+            index += 1
+    return tuple(findings)
+
+
+def _current_from(request: AccessRequest) -> int:
+    if request.stage in (Stage.POST_COMPLETION, Stage.TOOL_RESULT):
+        return 0
+    for index in range(len(request.segments) - 1, -1, -1):
+        if request.segments[index].origin is Origin.ASSISTANT:
+            return index + 1
+    return 0
+
+
+def _text_facts(request: AccessRequest, text: str, current_from: int) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "length": len(text),
+        "words": len(text.split()),
+        "code": any(mark in text for mark in _CODE_MARKS),
+        "segments": [
+            {
+                "role": segment.role,
+                "origin": segment.origin.value,
+                "current": index >= current_from and segment.origin is not Origin.SYSTEM,
+                "start": start,
+                "end": start + len(segment.text),
+            }
+            for index, (segment, start) in enumerate(
+                zip(request.segments, starts_of(request.segments), strict=True)
+            )
+        ],
+    }
+    if request.stage.has_text:
+        facts["text"] = text
+    return facts
+
+
+def _add_cost(estimated: dict[str, Any], properties: Mapping[str, Any]) -> None:
+    amounts = [
+        (estimated.get("prompt_tokens"), properties.get("input_price")),
+        (estimated.get("max_tokens"), properties.get("output_price")),
+    ]
+    if all(type(number) is int for pair in amounts for number in pair):
+        # Prices are micro-USD per million tokens; a started micro-dollar counts.
+        estimated["cost_micros"] = -(-sum(tokens * price for tokens, price in amounts) // 1_000_000)
+
+
+def _check_text(segments: Sequence[Segment], max_text: int, max_segments: int) -> None:
+    if len(segments) > max_segments:
+        raise RequestError(
+            "limit.segments", f"`{len(segments)}` segments are over the limit `{max_segments}`"
+        )
+    size = 0
+    for segment in segments:
+        try:
+            size += len(segment.text.encode())
+        except UnicodeEncodeError:
+            raise RequestError(
+                "limit.encoding", "the text holds a lone surrogate; send strict UTF-8"
+            ) from None
+        if size > max_text:
+            raise RequestError("limit.text", f"the text is over the limit of `{max_text}` bytes")
+
+
+def _entity(entity: Entity, max_depth: int) -> dict[str, Any]:
+    return {
+        "type": _plain(entity.type, max_depth),
+        "id": _plain(entity.id, max_depth),
+        "properties": _plain(entity.properties, max_depth),
+    }
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """A copy in plain JSON values; refuses what JSON or an engine would bend."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise RequestError("limit.encoding", "a value holds a lone surrogate") from None
+        return str(value)
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise RequestError("limit.number", "a number is outside 64 bits")
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise RequestError("limit.number", "a number is not finite")
+        return value
+    if depth <= 0:
+        raise RequestError("limit.depth", "the request is nested over the limit `limits.depth`")
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise RequestError("limit.type", "a key of the request is no string")
+        return {_plain(key, depth): _plain(item, depth - 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, depth - 1) for item in value]
+    if isinstance(value, set | frozenset) and all(isinstance(item, str) for item in value):
+        return sorted(value)
+    raise RequestError("limit.type", f"a value of type `{type(value).__name__}` is no JSON")
