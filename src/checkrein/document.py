@@ -59,7 +59,7 @@ class EvaluationRequest:
         return self._json
 
 
-def build(
+def build(  # noqa: PLR0913 -- each limit is named by its caller
     request: AccessRequest,
     *,
     detectors: Detectors,
@@ -152,7 +152,7 @@ def findings_of(spans: Sequence[Span], segments: Sequence[Segment], current_from
                     Finding(
                         type=span.type,
                         origin=segments[index].origin,
-                        current=index >= current_from,
+                        current=index >= current_from and segments[index].origin is not Origin.SYSTEM,
                         segment=index,
                         start=start,
                         end=end,
@@ -195,13 +195,12 @@ def _text_facts(request: AccessRequest, text: str, current_from: int) -> dict[st
 
 
 def _add_cost(estimated: dict[str, Any], properties: Mapping[str, Any]) -> None:
-    amounts = [
-        (estimated.get("prompt_tokens"), properties.get("input_price")),
-        (estimated.get("max_tokens"), properties.get("output_price")),
-    ]
-    if all(type(number) is int for pair in amounts for number in pair):
+    tokens = (estimated.get("prompt_tokens"), estimated.get("max_tokens"))
+    prices = (properties.get("input_price"), properties.get("output_price"))
+    if all(type(number) is int for number in (*tokens, *prices)):
         # Prices are micro-USD per million tokens; a started micro-dollar counts.
-        estimated["cost_micros"] = -(-sum(tokens * price for tokens, price in amounts) // 1_000_000)
+        millionths: int = sum(count * price for count, price in zip(tokens, prices, strict=True))
+        estimated["cost_micros"] = -(-millionths // 1_000_000)
 
 
 def _check_text(segments: Sequence[Segment], max_text: int, max_segments: int) -> None:
@@ -229,7 +228,7 @@ def _entity(entity: Entity, max_depth: int) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any, depth: int) -> Any:
+def _plain(value: Any, depth: int) -> Any:  # noqa: C901, PLR0911, PLR0912 -- one branch per JSON type
     """A copy in plain JSON values; refuses what JSON or an engine would bend."""
     if value is None or isinstance(value, bool):
         return value

@@ -1,0 +1,66 @@
+"""Takes findings out of text and looks again: a finding that survives is a failed obligation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from .detection import Span
+
+__all__ = ["join_spans", "placeholder", "redact", "survivors"]
+
+_OPEN: Final = "[REDACTED:"
+
+
+def placeholder(kind: str) -> str:
+    """What stands in the place of a finding."""
+    return f"{_OPEN}{kind}]"
+
+
+def join_spans(spans: Iterable[Span]) -> list[Span]:
+    """Join overlapping spans, sorted; the first one's type names the joined span. Empty spans are dropped."""
+    joined: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.start, -span.end, span.type)):
+        if span.start >= span.end:
+            continue
+        if joined and span.start < joined[-1].end:
+            last = joined[-1]
+            joined[-1] = Span(last.type, last.start, max(last.end, span.end))
+        else:
+            joined.append(span)
+    return joined
+
+
+def redact(text: str, spans: Sequence[Span]) -> tuple[str, list[tuple[int, int]]]:
+    """Replace every span by its placeholder.
+
+    Returns:
+        The new text, and where in it the placeholders stand: code points, `end` exclusive.
+    """
+    parts: list[str] = []
+    written: list[tuple[int, int]] = []
+    taken = size = 0
+    for span in join_spans(spans):
+        mark = placeholder(span.type)
+        kept = text[taken : span.start]
+        parts += (kept, mark)
+        size += len(kept)
+        written.append((size, size + len(mark)))
+        size += len(mark)
+        taken = span.end
+    parts.append(text[taken:])
+    return "".join(parts), written
+
+
+def survivors(
+    text: str,
+    written: Sequence[tuple[int, int]],
+    types: frozenset[str],
+    find: Callable[[str], Sequence[Span]],
+) -> list[Span]:
+    """Hits of the redacted types in redacted text; those wholly inside a placeholder of ours do not count."""
+    return [
+        span
+        for span in find(text)
+        if span.type in types and not any(start <= span.start and span.end <= end for start, end in written)
+    ]
