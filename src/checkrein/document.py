@@ -195,19 +195,19 @@ def _text_facts(request: AccessRequest, text: str, current_from: int) -> dict[st
 
 
 def _add_cost(estimated: dict[str, Any], properties: Mapping[str, Any]) -> None:
-    tokens = (estimated.get("prompt_tokens"), estimated.get("max_tokens"))
-    prices = (properties.get("input_price"), properties.get("output_price"))
-    if all(type(number) is int for number in (*tokens, *prices)):
-        # Prices are micro-USD per million tokens; a started micro-dollar counts.
-        millionths: int = sum(count * price for count, price in zip(tokens, prices, strict=True))
-        estimated["cost_micros"] = -(-millionths // 1_000_000)
+    total = 0
+    for tokens, price in (("prompt_tokens", "input_price"), ("max_tokens", "output_price")):
+        count, rate = estimated.get(tokens), properties.get(price)
+        if type(count) is not int or type(rate) is not int:
+            return  # unknown stays absent
+        total += count * rate
+    # Prices are micro-USD per million tokens; a started micro-dollar counts.
+    estimated["cost_micros"] = -(-total // 1_000_000)
 
 
 def _check_text(segments: Sequence[Segment], max_text: int, max_segments: int) -> None:
     if len(segments) > max_segments:
-        raise RequestError(
-            "limit.segments", f"`{len(segments)}` segments are over the limit `{max_segments}`"
-        )
+        raise RequestError("limit.segments", f"`{len(segments)}` segments are over `{max_segments}`")
     size = 0
     for segment in segments:
         try:

@@ -105,7 +105,7 @@ def merge(
     if missing:
         raise ObligationProblem(
             "unsupported_obligation",
-            f"no detector ran for `{sorted(missing)[0]}`; name it under `detectors.{stage}`",
+            f"no detector ran for `{min(missing)}`; name it under `detectors.{stage}`",
         )
     return plan
 

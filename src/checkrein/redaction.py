@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -59,8 +60,11 @@ def survivors(
     find: Callable[[str], Sequence[Span]],
 ) -> list[Span]:
     """Hits of the redacted types in redacted text; those wholly inside a placeholder of ours do not count."""
-    return [
-        span
-        for span in find(text)
-        if span.type in types and not any(start <= span.start and span.end <= end for start, end in written)
-    ]
+    starts = [start for start, _ in written]
+    hits: list[Span] = []
+    for span in find(text):
+        nearest = bisect_right(starts, span.start) - 1
+        inside = nearest >= 0 and span.end <= written[nearest][1]
+        if span.type in types and span.start < span.end and not inside:
+            hits.append(span)
+    return hits
