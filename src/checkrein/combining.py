@@ -110,7 +110,7 @@ class EngineNode:
             verdict = yield Ask(self.engine, request)
         except EngineFailure as error:
             failure = error
-        except Exception as error:  # noqa: BLE001 -- a broken engine is a failure, never a way past the policy
+        except Exception as error:  # noqa: BLE001 -- a broken engine is a failure
             # The exception's own words could echo the prompt: its type is what an operator gets.
             failure = EngineFailure(FailureCause.ENGINE_ERROR, f"`{type(error).__name__}` was raised")
         if failure is None and not _well_formed(verdict):

@@ -136,7 +136,7 @@ def starts_of(segments: Sequence[Segment]) -> list[int]:
 
 
 def findings_of(spans: Sequence[Span], segments: Sequence[Segment], current_from: int) -> tuple[Finding, ...]:
-    """Turn sorted spans of the joined text into findings; a span over several segments becomes one for each."""
+    """Turn sorted spans of the joined text into findings, one for each segment that a span touches."""
     starts = starts_of(segments)
     findings: list[Finding] = []
     first = 0

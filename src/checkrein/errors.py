@@ -95,7 +95,7 @@ class FailureCause(StrEnum):
     REQUEST_REJECTED = "request_rejected"
 
 
-class EngineFailure(CheckreinError):  # noqa: N818 -- an engine's third kind of answer, named so in the design
+class EngineFailure(CheckreinError):  # noqa: N818 -- an engine's third kind of answer, named so
     """Raised by an engine that has no usable answer.
 
     Args:
@@ -115,8 +115,8 @@ class EngineFailure(CheckreinError):  # noqa: N818 -- an engine's third kind of 
 class PolicyDenied(CheckreinError):  # noqa: N818 -- a denial is an answer, not an error (AuthZEN 1.0)
     """The call is denied. Host exceptions subclass it.
 
-    `str()` of it is what the caller may see: the reason's code, the message of the settings' catalogue and the
-    decision id; never a policy-written message unless the settings say `expose: policy_message`.
+    `str()` of it is what the caller may see: the reason's code, the message of the settings' catalogue
+    and the decision id; never a policy-written message unless the settings say `expose: policy_message`.
 
     Args:
         decision: the denied decision, as it was recorded.

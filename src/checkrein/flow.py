@@ -30,15 +30,15 @@ Flow = Generator[Step, Any, T]
 def run(flow: Flow[T]) -> T:
     """Drive a flow to its end, blocking.
 
-    Exceptions of a step are thrown into the flow; `BaseException`s that are no `Exception` pass by it, and the
-    flow is closed.
+    Exceptions of a step are thrown into the flow; `BaseException`s that are no `Exception` pass by it,
+    and the flow is closed.
     """
     try:
         step = next(flow)
         while True:
             try:
                 result = step.perform()
-            except Exception as error:  # noqa: BLE001 -- the flow decides what an exception means
+            except Exception as error:  # noqa: BLE001 -- the flow decides
                 step = flow.throw(error)
             else:
                 step = flow.send(result)
@@ -56,7 +56,7 @@ async def arun(flow: Flow[T]) -> T:
         while True:
             try:
                 result = await step.aperform()
-            except Exception as error:  # noqa: BLE001 -- the flow decides what an exception means
+            except Exception as error:  # noqa: BLE001 -- the flow decides
                 step = flow.throw(error)
             else:
                 step = flow.send(result)

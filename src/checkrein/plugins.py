@@ -36,7 +36,7 @@ _EXTRAS = {
 
 @cache
 def available(kind: str) -> dict[str, EntryPoint]:
-    """The installed plug-ins of a kind (`engine`, `detector`, `host`, `sink`) by name; nothing is imported."""
+    """The installed plug-ins of a kind (`engine`, `detector`, `host`) by name; nothing is imported."""
     return {point.name: point for point in entry_points(group=f"checkrein.{kind}s")}
 
 
