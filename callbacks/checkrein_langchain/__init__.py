@@ -1,1 +1,1 @@
-"""."""
+"""What LangChain calls."""

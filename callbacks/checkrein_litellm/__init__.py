@@ -1,1 +1,1 @@
-"""."""
+"""What LiteLLM calls."""

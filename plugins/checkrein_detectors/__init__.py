@@ -1,1 +1,1 @@
-"""."""
+"""Finds personal data, secrets and injection phrases in text."""

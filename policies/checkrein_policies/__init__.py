@@ -1,1 +1,1 @@
-"""."""
+"""Policy packs: the same rules in every language, with scenarios."""

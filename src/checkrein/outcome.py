@@ -37,8 +37,8 @@ def conclude(judgement: Judgement, stage: Stage, open_on: Mapping[Stage, Sequenc
     """Read the table.
 
     A refusal outranks a failure. A failure denies, unless every failure is an outage (`timeout`,
-    `unreachable`) of a remote engine that `open_on` names for this stage: a caller must not be able to provoke
-    an opening, and nonsense is not an outage.
+    `unreachable`) of a remote engine that `open_on` names for this stage: a caller must not be able to
+    provoke an opening, and nonsense is not an outage.
     """
     if judgement.effect in (Effect.DENY, Effect.NOT_APPLICABLE):
         default = "denied" if judgement.effect is Effect.DENY else "not_applicable"

@@ -3,6 +3,7 @@
 from itertools import product
 
 import pytest
+
 from checkrein.combining import Failure, Judgement
 from checkrein.errors import FailureCause
 from checkrein.outcome import conclude
