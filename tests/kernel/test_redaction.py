@@ -1,9 +1,9 @@
 """Span redaction: laws over any text and any spans."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
-
-from itertools import pairwise
 
 from checkrein.detection import Span
 from checkrein.redaction import join_spans, placeholder, redact, survivors

@@ -1,0 +1,85 @@
+"""The sections of the settings that the enforcement point reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from .errors import FailureCause
+from .strict import StrictModel
+from .vocabulary import Stage
+
+__all__ = ["Denials", "Enforcement", "EnforcementRule", "FailureRule", "Limits", "Mode", "Settings"]
+
+Mode = Literal["enforce", "monitor"]
+StageName = Annotated[Stage, Field(strict=False)]
+# YAML has lists: their members stay strict.
+Causes = Annotated[tuple[Annotated[FailureCause, Field(strict=False)], ...], Field(strict=False)]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class FailureRule(StrictModel):
+    """What an outage of a remote engine lets pass: causes by stage; everything else is closed."""
+
+    open_on: Mapping[StageName, Causes] = Field(default_factory=dict, strict=False)
+
+    @field_validator("open_on")
+    @classmethod
+    def _outages_alone(cls, value: Mapping[Stage, tuple[FailureCause, ...]]) -> Any:
+        for causes in value.values():
+            for cause in causes:
+                if cause not in (FailureCause.TIMEOUT, FailureCause.UNREACHABLE):
+                    raise ValueError(f"`{cause}` cannot open; only `timeout` and `unreachable` can")
+        return value
+
+
+class EnforcementRule(StrictModel):
+    """A mode for the calls that it matches; an absent key matches everything.
+
+    Args:
+        subject: properties of the subject and the values that they must have.
+        stages: the stages.
+        reasons: shell patterns of reason codes, for instance `pii.*`.
+        mode: the mode.
+    """
+
+    subject: Mapping[str, Any] = Field(default_factory=dict)
+    stages: tuple[StageName, ...] = Field(default=(), strict=False)
+    reasons: tuple[str, ...] = Field(default=(), strict=False)
+    mode: Mode
+
+
+class Enforcement(StrictModel):
+    """Monitor or enforce: the first matching rule, else the default."""
+
+    default: Mode = "enforce"
+    rules: tuple[EnforcementRule, ...] = Field(default=(), strict=False)
+
+
+class Limits(StrictModel):
+    """What never reaches an engine: `text` in bytes of UTF-8, `depth` in levels, `segments` in pieces."""
+
+    text: int = Field(default=4 * 1024 * 1024, ge=1)
+    depth: int = Field(default=32, ge=1, le=200)
+    segments: int = Field(default=10_000, ge=1)
+
+
+class Denials(StrictModel):
+    """What a denied caller sees: texts by reason code and language."""
+
+    expose: Literal["message", "policy_message"] = "message"
+    messages: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
+
+
+class Settings(StrictModel):
+    """How the enforcement point behaves; the defaults are the strictest."""
+
+    unchecked: tuple[StageName, ...] = Field(default=(), strict=False)
+    failure: FailureRule = FailureRule()
+    enforcement: Enforcement = Enforcement()
+    detectors: Mapping[StageName, Names] = Field(default_factory=dict, strict=False)
+    limits: Limits = Limits()
+    denials: Denials = Denials()
+    models: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
