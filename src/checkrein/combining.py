@@ -145,7 +145,7 @@ def _well_formed(verdict: Any) -> bool:
         isinstance(verdict, Verdict)
         and type(verdict.effect) is Effect
         and all(type(reason) is Reason and type(reason.code) is str for reason in verdict.reasons)
-        and all(type(obligation) is Obligation for obligation in verdict.obligations)
+        and all(type(one) is Obligation and type(one.type) is str for one in verdict.obligations)
     )
 
 

@@ -96,6 +96,7 @@ def test_a_permit_passes_and_is_recorded_once(ask):
         (Verdict(effect=Effect.NOT_APPLICABLE), "not_applicable"),
         (True, "failure.invalid_answer"),
         (None, "failure.invalid_answer"),
+        (permit(Obligation(type=[])), "failure.invalid_answer"),
         (ValueError("hello"), "failure.engine_error"),
         (EngineFailure("timeout", "too slow"), "failure.timeout"),
         (permit(Obligation(type="dance")), "unsupported_obligation"),
