@@ -177,6 +177,14 @@ class EnforcementPoint:
                 failure=FailureCause.REQUEST_REJECTED,
                 reasons=(Reason(code=error.code, message=error.message),),
             )
+        except Exception as error:  # noqa: BLE001 -- a broken detector denies and is recorded
+            outcome = Outcome(
+                permitted=False,
+                failure=FailureCause.ENGINE_ERROR,
+                reasons=(
+                    Reason(code="failure.engine_error", message=f"`{type(error).__name__}` was raised"),
+                ),
+            )
         else:
             if self.node.covers(request.stage):
                 judgement = yield from self.node.judge(evaluation)

@@ -175,3 +175,16 @@ def test_only_a_named_outage_of_a_remote_engine_opens(ask):
     assert ask(EngineFailure("timeout", ""), remote=True, **opened)[0].failed_open
     assert ask(EngineFailure("timeout", ""), remote=False, **opened)[0].denied
     assert ask(EngineFailure("unreachable", ""), remote=True, **opened)[0].denied
+
+
+def test_a_detector_that_breaks_denies_and_is_recorded():
+    def broken(text):
+        raise ValueError(text)
+
+    records = []
+    pep = EnforcementPoint(Engine(permit()), record=records.append)
+    pep._detectors = Detectors({}, {Stage.PRE_PROMPT: (broken,)})
+    decision = pep.decide(question("secret"))
+    assert decision.denied
+    assert records == [decision]
+    assert "secret" not in repr(decision)
