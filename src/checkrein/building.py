@@ -4,78 +4,86 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from .combining import All, By, EngineNode
 from .engine import EnginePlugin
-from .errors import SettingsError
-from .plugins import load_plugin
+from .plugins import available, load_plugin
+from .yaml_source import Loc, YamlSource, nearest
 
 __all__ = ["build_engine"]
 
-_MAX_DEPTH = 8
+_MAX_DEPTH: Final = 8
+_COMBINATIONS: Final = ("all", "by")
 
 
-def build_engine(node: Any, *, base: Path, where: str = "engine", depth: int = 0) -> All | By | EngineNode:
-    """Build one node and what is below it.
+def build_engine(node: Any, *, base: Path, source: YamlSource | None = None) -> All | By | EngineNode:
+    """Build a tree of engines.
 
     Args:
         node: `{all: [...]}`, `{by: {key, cases, otherwise}}` or `{<engine>: {options}}`.
-        base: the folder of the settings file.
-        where: the node's place in the settings, for messages.
-        depth: how deep it stands.
+        base: the folder that relative paths start from.
+        source: the file that it comes from, for the lines in messages.
 
     Raises:
         SettingsError: a node is malformed, an engine is not installed or a policy does not load.
     """
-    if depth > _MAX_DEPTH:
-        raise SettingsError(f"`{where}` is nested deeper than `{_MAX_DEPTH}`; flatten the tree")
-    if not isinstance(node, Mapping) or len(node) != 1:
-        raise SettingsError(f"`{where}` must have exactly one key: `all`, `by` or an engine's name")
-    ((kind, options),) = node.items()
-    place = f"{where}.{kind}"
-    if kind == "all":
-        if not isinstance(options, list | tuple) or not options:
-            raise SettingsError(f"`{place}` must be a list of nodes and not empty")
-        return All(
-            [
-                build_engine(one, base=base, where=f"{place}[{index}]", depth=depth + 1)
-                for index, one in enumerate(options)
-            ]
-        )
-    if kind == "by":
-        return _by(options, base, place, depth)
-    plugin: EnginePlugin = load_plugin("engine", str(kind))
-    try:
-        checked = plugin.Options.model_validate(
-            {"name": str(kind), **(options or {})}, context={"base": base}
-        )
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"`{place}.{key}`: {first['msg'].lower()}") from None
-    except TypeError:
-        raise SettingsError(f"`{place}` must be a mapping of options") from None
-    return EngineNode(plugin.from_options(checked))
+    source = source or YamlSource(Path("engine"), b"", node, {})
+    return _Builder(base, source).build(node, ("engine",), 0)
 
 
-def _by(options: Any, base: Path, place: str, depth: int) -> All | By | EngineNode:
-    known = {"key", "cases", "otherwise"}
-    if not isinstance(options, Mapping) or not {"key", "cases"} <= set(options) <= known:
-        raise SettingsError(f"`{place}` takes `key`, `cases` and, if wanted, `otherwise`")
-    key, cases = options["key"], options["cases"]
-    if not isinstance(key, str) or not isinstance(cases, Mapping):
-        raise SettingsError(f"`{place}.key` must be a dotted path and `{place}.cases` a mapping")
-    otherwise = options.get("otherwise")
-    return By(
-        key,
-        {
-            str(value): build_engine(one, base=base, where=f"{place}.cases.{value}", depth=depth + 1)
+class _Builder:
+    def __init__(self, base: Path, source: YamlSource) -> None:
+        self.base = base
+        self.source = source
+
+    def build(self, node: Any, loc: Loc, depth: int) -> All | By | EngineNode:
+        if depth > _MAX_DEPTH:
+            raise self.source.error(loc, f"is nested deeper than `{_MAX_DEPTH}`; flatten the tree")
+        if not isinstance(node, Mapping) or len(node) != 1:
+            raise self.source.error(loc, "must have exactly one key: `all`, `by` or an engine's name")
+        ((kind, options),) = node.items()
+        place = (*loc, kind)
+        if kind == "all":
+            if not isinstance(options, list | tuple) or not options:
+                raise self.source.error(place, "must be a list of nodes and not empty")
+            return All([self.build(one, (*place, index), depth + 1) for index, one in enumerate(options)])
+        if kind == "by":
+            return self._by(options, place, depth)
+        return EngineNode(self._engine(str(kind), options, place))
+
+    def _engine(self, kind: str, options: Any, place: Loc) -> Any:
+        known = available("engine")
+        if kind not in known:
+            hint = nearest(kind, {*known, *_COMBINATIONS})
+            raise self.source.error(place, f"is no installed engine{hint}")
+        plugin: EnginePlugin = load_plugin("engine", kind)
+        if options is not None and not isinstance(options, Mapping):
+            raise self.source.error(place, "must be a mapping of options")
+        try:
+            checked = plugin.Options.model_validate(
+                {"name": kind, **(options or {})}, context={"base": self.base}
+            )
+        except ValidationError as error:
+            raise self.source.validated(error, plugin.Options, place) from None
+        return plugin.from_options(checked)
+
+    def _by(self, options: Any, place: Loc, depth: int) -> By:
+        if not isinstance(options, Mapping) or not {"key", "cases"} <= set(options) <= {
+            "key",
+            "cases",
+            "otherwise",
+        }:
+            raise self.source.error(place, "takes `key`, `cases` and, if wanted, `otherwise`")
+        key, cases, otherwise = options["key"], options["cases"], options.get("otherwise")
+        if not isinstance(key, str) or not isinstance(cases, Mapping) or not cases:
+            raise self.source.error(place, "`key` must be a dotted path and `cases` a mapping, not empty")
+        built = {
+            str(value): self.build(one, (*place, "cases", str(value)), depth + 1)
             for value, one in cases.items()
-        },
-        None
-        if otherwise is None
-        else build_engine(otherwise, base=base, where=f"{place}.otherwise", depth=depth + 1),
-    )
+        }
+        if otherwise is not None:
+            otherwise = self.build(otherwise, (*place, "otherwise"), depth + 1)
+        return By(key, built, otherwise)

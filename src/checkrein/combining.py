@@ -40,7 +40,7 @@ class Judgement:
     Args:
         effect: the engines' effect, or None when no engine gave a usable answer.
         reasons: why.
-        obligations: of every engine that permitted, in order.
+        obligations: of every engine that permitted, in order; on a refusal, `no_store` alone.
         failures: of the engines that failed; they matter only beside a permit or nothing.
         answers: per engine asked, for the record.
     """
@@ -134,9 +134,16 @@ class EngineNode:
         return Judgement(
             effect=verdict.effect,
             reasons=verdict.reasons,
-            obligations=verdict.obligations if verdict.effect is Effect.PERMIT else (),
+            obligations=verdict.obligations
+            if verdict.effect is Effect.PERMIT
+            else _kept(verdict.obligations),
             answers=(answer,),
         )
+
+
+def _kept(obligations: Sequence[Obligation]) -> tuple[Obligation, ...]:
+    """What holds on a refusal too: that nothing of the call is stored."""
+    return tuple(one for one in obligations if one.type == "no_store")
 
 
 def _well_formed(verdict: Any) -> bool:
@@ -185,6 +192,7 @@ class All:
                 return Judgement(
                     effect=judgement.effect,
                     reasons=judgement.reasons,
+                    obligations=(*_kept(obligations), *judgement.obligations),
                     failures=tuple(failures),
                     answers=tuple(answers),
                 )

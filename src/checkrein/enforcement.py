@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, Final, Self
 
 from .combining import All, By, EngineNode, Judgement
 from .decision import Changes, Decision, Discharge, DischargedObligation
+from .decision_log import DecisionLog
 from .detection import Detectors
 from .discharge import changes_of
 from .document import EvaluationRequest, build
@@ -16,6 +18,7 @@ from .engine import PolicyEngine
 from .errors import FailureCause, RequestError, SettingsError
 from .flow import Flow, arun, run
 from .ids import new_id
+from .loading import load
 from .modes import stands
 from .obligations import ObligationProblem, Plan, merge
 from .outcome import Outcome, conclude
@@ -24,14 +27,18 @@ from .vocabulary import AccessRequest, Effect, Entity, Obligation, Reason, Stage
 
 __all__ = ["EnforcementPoint"]
 
-_MAX_HOPS = 3
-_UNCHECKED = Outcome(permitted=True, effect=Effect.NOT_APPLICABLE, reasons=(Reason(code="unchecked"),))
+_MAX_HOPS: Final = 3
+_UNASKED: Final = Judgement(effect=None)
+_UNCHECKED: Final = Outcome(permitted=True, effect=Effect.NOT_APPLICABLE, reasons=(Reason(code="unchecked"),))
 
 DescribeModel = Callable[[str], Mapping[str, Any]]
+Record = Callable[[Decision], None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Hop:
+    """One conclusion, and the plan behind it where its obligations hold."""
+
     decision: Decision
     plan: Plan | None = None
 
@@ -42,7 +49,7 @@ class EnforcementPoint:
     Args:
         engine: an engine, or a tree of them.
         settings: everything else; by default the strictest.
-        record: is handed every decision, exactly once.
+        record: the decision log, or a function that is handed every decision exactly once.
     """
 
     def __init__(
@@ -50,12 +57,46 @@ class EnforcementPoint:
         engine: PolicyEngine | All | By | EngineNode,
         settings: Settings | None = None,
         *,
-        record: Callable[[Decision], None],
+        record: DecisionLog | Record,
     ) -> None:
         self.settings = settings or Settings()
         self.node = engine if isinstance(engine, All | By | EngineNode) else EngineNode(engine)
+        self.log = record if isinstance(record, DecisionLog) else None
+        self._write: Record = record.record if isinstance(record, DecisionLog) else record
+        self._subscribers: tuple[Record, ...] = ()
         self._detectors = Detectors.load(self.settings.detectors)
-        self._write = record
+
+    @classmethod
+    def from_settings(cls, path: str | Path | None = None, *, record: Record | None = None) -> Self:
+        """Build from a settings file.
+
+        Args:
+            path: the file; None means the one that the environment variable `CHECKREIN_CONFIG` names. A
+                working directory never chooses policy.
+            record: is handed every decision instead of the decision log, which is then not opened.
+
+        Raises:
+            SettingsError: the file, a policy or a plug-in that it names cannot be used.
+        """
+        loaded = load(path)
+        settings = loaded.settings
+        if record is not None:
+            return cls(loaded.engine, settings, record=record)
+        log = DecisionLog(settings.decision_log, settings_revision=loaded.revision)
+        pep = cls(loaded.engine, settings, record=log)
+        log.event(
+            "settings_loaded",
+            path=str(loaded.path),
+            mode=settings.enforcement.default,
+            mode_rules=len(settings.enforcement.rules),
+            open_on={stage.value: [*causes] for stage, causes in settings.failure.open_on.items()},
+            unchecked=[*settings.unchecked],
+        )
+        for engine in pep.node.engines:
+            log.event(
+                "policy_loaded", engine=engine.name, revision=engine.revision, stages=sorted(engine.stages)
+            )
+        return pep
 
     def require(self, stages: Iterable[Stage]) -> None:
         """Refuse to start where a hooked stage is neither covered by an engine nor listed as `unchecked`.
@@ -82,6 +123,19 @@ class EnforcementPoint:
         """Decide without blocking the event loop on a remote engine; otherwise as `decide`."""
         return await arun(self._decide(request, describe))
 
+    def refuse(self, request: AccessRequest, code: str, message: str) -> Decision:
+        """Deny and record what no engine can be asked, for instance an endpoint that the host cannot govern.
+
+        Args:
+            request: what was asked, as far as it is known.
+            code: the reason's code.
+            message: for the operator: no text of the request.
+        """
+        request = request if request.call_id else replace(request, call_id=new_id())
+        reason = Reason(code=code, message=message)
+        outcome = Outcome(permitted=False, failure=FailureCause.REQUEST_REJECTED, reasons=(reason,))
+        return self._record(self._finish(request, None, _UNASKED, outcome, (), perf_counter_ns()).decision)
+
     def report_failure(self, decision: Decision, error: BaseException) -> Decision:
         """Tell that the host could not write the changes: a second record, a denial.
 
@@ -89,81 +143,112 @@ class EnforcementPoint:
             decision: the permit whose changes were not written.
             error: why; only its type is recorded.
         """
-        reason = Reason(
-            code="obligation_failed", message=f"`{type(error).__name__}` while writing the changes"
-        )
-        failed = tuple(
-            DischargedObligation(obligation=one.obligation, state=Discharge.FAILED)
-            for one in decision.obligations
-        )
-        return self._record(
-            replace(
-                decision,
-                decision_id=new_id(),
-                permitted=False,
-                enforced=True,
-                failed_open=False,
-                reasons=(reason,),
-                obligations=failed,
-                changes=Changes(no_store=decision.changes.no_store),
-            )
-        )
+        message = f"`{type(error).__name__}` while writing the changes"
+        failed = _denied(replace(decision, reasons=()), "obligation_failed", message)
+        return self._record(replace(failed, decision_id=new_id(), enforced=True))
+
+    def settle(self, call_id: str, attempt: int, usage: Mapping[str, int]) -> None:
+        """Tell what an attempt of a call really used; without a store of usage, nothing remembers it.
+
+        Args:
+            call_id: the call.
+            attempt: which try of it, from 1.
+            usage: `prompt_tokens`, `completion_tokens`, `cost_micros`.
+        """
+
+    def subscribe(self, subscriber: Record) -> Callable[[], None]:
+        """Hand every decision, after it is recorded, to a function as well.
+
+        Args:
+            subscriber: called in the deciding thread; it must be quick and must not raise.
+
+        Returns:
+            A function that ends it.
+        """
+        self._subscribers = (*self._subscribers, subscriber)
+
+        def unsubscribe() -> None:
+            self._subscribers = tuple(one for one in self._subscribers if one is not subscriber)
+
+        return unsubscribe
 
     def close(self) -> None:
-        """Close the engines; may be called again."""
+        """Close the engines and the log; may be called again."""
         for engine in self.node.engines:
             engine.close()
+        if self.log is not None:
+            self.log.close()
 
     async def aclose(self) -> None:
         """As `close`, awaiting remote engines."""
         for engine in self.node.engines:
             aclose = getattr(engine, "aclose", None)
-            if aclose is None:
-                engine.close()
-            else:
+            if aclose is not None:
                 await aclose()
+        self.close()
 
     def _decide(self, request: AccessRequest, describe: DescribeModel | None) -> Flow[Decision]:
+        """Ask, and follow routes: a target is asked for as a model, then for the stage itself again."""
         request = request if request.call_id else replace(request, call_id=new_id())
-        original, asked = request.resource.id, [request.resource.id]
+        original, final, asked = request.resource.id, request.stage, [request.resource.id]
         carried: tuple[Obligation, ...] = ()
-        stages = [request.stage]
-        final = request.stage
         while True:
-            current = replace(request, stage=stages[0], action=request.action if stages[0] is final else "")
-            hop = yield from self._hop(current, carried)
+            at_end = request.stage is final
+            hop = yield from self._hop(request, carried if at_end else ())
             decision, plan = hop.decision, hop.plan
-            if plan is None or decision.denied or not decision.enforced:
-                return self._record(decision)
-            carried = tuple(one.obligation for one in decision.obligations if one.obligation.type != "route")
-            target = plan.route
+            if decision.denied or (at_end and plan is None):
+                return self._record(_with_model(decision, original))
+            target = plan.route if plan else None
+            if plan is not None:
+                own = tuple(one.obligation for one in decision.obligations if one.obligation.type != "route")
+                carried = own if at_end else (*carried, *own)
             if target in (None, request.resource.id):
-                if len(stages) > 1:
-                    self._record(decision)
-                    stages.pop(0)
-                    continue
-                if request.resource.id != original:
-                    changes = replace(decision.changes, model=request.resource.id)
-                    decision = replace(decision, changes=changes)
-                return self._record(decision)
+                if at_end:
+                    return self._record(_with_model(decision, original))
+                self._record(decision)
+                request = replace(request, stage=final)
+                continue
             if target in asked or len(asked) > _MAX_HOPS:
-                return self._record(
-                    self._deny(decision, "route_loop", f"`{target}` closes or extends a loop")
-                )
+                return self._record(_denied(decision, "route_loop", f"`{target}` closes or extends a loop"))
+            try:
+                properties = dict(describe(target)) if describe else {}
+            except Exception as error:  # noqa: BLE001 -- a host that cannot describe a model denies it
+                message = f"`{type(error).__name__}` while describing `{target}`"
+                return self._record(_denied(decision, "obligation_failed", message))
             self._record(decision)
-            assert target is not None  # noqa: S101 -- narrowed above, for the type checker
             asked.append(target)
-            properties = dict(describe(target)) if describe else {}
-            request = replace(request, resource=Entity(type="model", id=target, properties=properties))
-            stages = [Stage.MODEL_SELECTION, final] if final is not Stage.MODEL_SELECTION else [final]
+            resource = Entity(type="model", id=target, properties=properties)
+            request = replace(request, resource=resource, stage=Stage.MODEL_SELECTION, action="")
 
     def _hop(self, request: AccessRequest, carried: tuple[Obligation, ...]) -> Flow[_Hop]:
         started = perf_counter_ns()
-        limits = self.settings.limits
-        evaluation: EvaluationRequest | None = None
-        judgement = Judgement(effect=None)
+        if self.log is not None and not self.log.reserve():
+            reason = Reason(code="log_unavailable", message="the required decision log has no room")
+            outcome = Outcome(permitted=False, failure=FailureCause.ENGINE_ERROR, reasons=(reason,))
+            return self._finish(request, None, _UNASKED, outcome, carried, started)
         try:
-            evaluation = build(
+            evaluation = self._evaluation(request)
+            judgement = _UNASKED
+            if isinstance(evaluation, Outcome):
+                return self._finish(request, None, judgement, evaluation, carried, started)
+            if self.node.covers(request.stage):
+                judgement = yield from self.node.judge(evaluation)
+                outcome = conclude(judgement, request.stage, self.settings.failure.open_on)
+            else:
+                # `require` refused to start unless the settings list the stage; otherwise nothing permits.
+                listed = request.stage in self.settings.unchecked
+                outcome = _UNCHECKED if listed else conclude(judgement, request.stage, {})
+            return self._finish(request, evaluation, judgement, outcome, carried, started)
+        except BaseException:
+            if self.log is not None:
+                self.log.release()
+            raise
+
+    def _evaluation(self, request: AccessRequest) -> EvaluationRequest | Outcome:
+        """The request as engines see it, or the denial of one that none may see."""
+        limits = self.settings.limits
+        try:
+            return build(
                 request,
                 detectors=self._detectors,
                 models=self.settings.models,
@@ -172,28 +257,11 @@ class EnforcementPoint:
                 max_segments=limits.segments,
             )
         except RequestError as error:
-            outcome = Outcome(
-                permitted=False,
-                failure=FailureCause.REQUEST_REJECTED,
-                reasons=(Reason(code=error.code, message=error.message),),
-            )
+            cause, reason = FailureCause.REQUEST_REJECTED, Reason(code=error.code, message=error.message)
         except Exception as error:  # noqa: BLE001 -- a broken detector denies and is recorded
-            outcome = Outcome(
-                permitted=False,
-                failure=FailureCause.ENGINE_ERROR,
-                reasons=(
-                    Reason(code="failure.engine_error", message=f"`{type(error).__name__}` was raised"),
-                ),
-            )
-        else:
-            if self.node.covers(request.stage):
-                judgement = yield from self.node.judge(evaluation)
-                outcome = conclude(judgement, request.stage, self.settings.failure.open_on)
-            else:
-                # `require` refused to start unless the settings list the stage; otherwise nothing permits.
-                listed = request.stage in self.settings.unchecked
-                outcome = _UNCHECKED if listed else conclude(judgement, request.stage, {})
-        return self._finish(request, evaluation, judgement, outcome, carried, started)
+            cause = FailureCause.ENGINE_ERROR
+            reason = Reason(code=f"failure.{cause}", message=f"`{type(error).__name__}` was raised")
+        return Outcome(permitted=False, failure=cause, reasons=(reason,))
 
     def _finish(  # noqa: PLR0913, PLR0917 -- the parts of one conclusion
         self,
@@ -204,38 +272,39 @@ class EnforcementPoint:
         carried: tuple[Obligation, ...],
         started: int,
     ) -> _Hop:
+        """Discharge the obligations of a permit and say whether the judgement stands."""
+        obligations = (*carried, *judgement.obligations)
+        permitted, reasons = outcome.permitted, outcome.reasons
         plan: Plan | None = None
         changes = Changes()
         state = Discharge.DROPPED
-        obligations = (*carried, *judgement.obligations)
-        permitted, reasons = outcome.permitted, outcome.reasons
         if permitted and evaluation is not None:
             try:
-                plan = merge(
-                    obligations,
-                    stage=request.stage,
-                    supports=request.supports,
-                    detected=self._detectors.ran(request.stage),
-                )
-                changes = changes_of(plan, evaluation, self._detectors)
+                plan, changes = self._discharge(evaluation, obligations)
                 state = Discharge.DONE
             except ObligationProblem as problem:
                 permitted, state = False, Discharge.FAILED
                 reasons = (Reason(code=problem.code, message=problem.detail), *reasons)
-                plan = None
-        enforced = stands(
-            self.settings.enforcement, request.stage, request.subject, [reason.code for reason in reasons]
-        )
+        codes = [reason.code for reason in reasons]
+        enforced = stands(self.settings.enforcement, request.stage, request.subject, codes)
         if not enforced:
-            changes, state = Changes(), Discharge.DROPPED if permitted else state
-        if any(one.type == "no_store" for one in obligations):
+            plan, changes, state = None, Changes(), Discharge.DROPPED
+            if carried and evaluation is not None:
+                # What an enforced hop before this one bound the call to holds all the same.
+                try:
+                    _, changes = self._discharge(evaluation, carried)
+                except ObligationProblem as problem:
+                    permitted, enforced, state = False, True, Discharge.FAILED
+                    reasons = (Reason(code=problem.code, message=problem.detail), *reasons)
+        no_store = any(one.type == "no_store" for one in obligations)
+        if no_store and not changes.no_store:
             changes = replace(changes, no_store=True)
         decision = Decision(
             decision_id=new_id(),
             request=request,
             permitted=permitted,
             enforced=enforced,
-            failed_open=outcome.failed_open,
+            failed_open=outcome.failed_open and permitted,
             effect=outcome.effect,
             failure=outcome.failure,
             reasons=reasons,
@@ -248,24 +317,26 @@ class EnforcementPoint:
         )
         return _Hop(decision, plan)
 
-    def _deny(self, decision: Decision, code: str, message: str) -> Decision:
-        failed = tuple(
-            DischargedObligation(obligation=one.obligation, state=Discharge.FAILED)
-            for one in decision.obligations
+    def _discharge(
+        self, evaluation: EvaluationRequest, obligations: tuple[Obligation, ...]
+    ) -> tuple[Plan, Changes]:
+        if not obligations:
+            return Plan(), Changes()
+        request = evaluation.request
+        plan = merge(
+            obligations,
+            stage=request.stage,
+            supports=request.supports,
+            detected=self._detectors.ran(request.stage),
         )
-        reasons = (Reason(code=code, message=message), *decision.reasons)
-        return replace(
-            decision,
-            permitted=False,
-            reasons=reasons,
-            obligations=failed,
-            changes=Changes(no_store=decision.changes.no_store),
-        )
+        return plan, changes_of(plan, evaluation, self._detectors)
 
     def _record(self, decision: Decision) -> Decision:
         if not decision.permitted:
             decision = replace(decision, message=self._message(decision))
         self._write(decision)
+        for subscriber in self._subscribers:
+            subscriber(decision)
         return decision
 
     def _message(self, decision: Decision) -> str:
@@ -279,3 +350,26 @@ class EnforcementPoint:
         if "{decision_id}" in text:
             return text.replace("{decision_id}", decision.decision_id)
         return f"{text} (decision {decision.decision_id})"
+
+
+def _with_model(decision: Decision, original: str) -> Decision:
+    """Tell the host to call the model that routes led to; a denial changes nothing."""
+    model = decision.request.resource.id
+    if decision.denied or model == original:
+        return decision
+    return replace(decision, changes=replace(decision.changes, model=model))
+
+
+def _denied(decision: Decision, code: str, message: str) -> Decision:
+    """The denial that a permit becomes when what it is bound to cannot be carried out."""
+    return replace(
+        decision,
+        permitted=False,
+        failed_open=False,
+        reasons=(Reason(code=code, message=message), *decision.reasons),
+        obligations=tuple(
+            DischargedObligation(obligation=one.obligation, state=Discharge.FAILED)
+            for one in decision.obligations
+        ),
+        changes=Changes(no_store=decision.changes.no_store),
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import Field
 
-from .strict import StrictModel
+from .strict import StageName, StrictModel
 from .vocabulary import Stage, Verdict
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class EngineOptions(StrictModel):
     """
 
     name: str | None = Field(default=None, min_length=1, max_length=64)
-    stages: tuple[Stage, ...] | None = Field(default=None, min_length=1, strict=False)
+    stages: tuple[StageName, ...] | None = Field(default=None, min_length=1, strict=False)
 
 
 class EnginePlugin(Protocol):

@@ -7,14 +7,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from .decision_log.settings import DecisionLogSettings
 from .errors import FailureCause
-from .strict import StrictModel
+from .identity import HostIdentity
+from .strict import StageName, StrictModel
 from .vocabulary import Stage
 
-__all__ = ["Denials", "Enforcement", "EnforcementRule", "FailureRule", "Limits", "Mode", "Settings"]
+__all__ = ["Denials", "Enforcement", "EnforcementRule", "FailureRule", "Limits", "Mode", "Settings", "Stream"]
 
 Mode = Literal["enforce", "monitor"]
-StageName = Annotated[Stage, Field(strict=False)]
 # YAML has lists: their members stay strict.
 Causes = Annotated[tuple[Annotated[FailureCause, Field(strict=False)], ...], Field(strict=False)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
@@ -67,10 +68,23 @@ class Limits(StrictModel):
 
 
 class Denials(StrictModel):
-    """What a denied caller sees: texts by reason code and language."""
+    """How a denied caller learns of it.
 
+    Args:
+        on_denied: `raise` the host's exception.
+        expose: whether policy-written messages may reach callers: they can echo a prompt.
+        messages: texts by reason code and language; `{decision_id}` in one is filled in.
+    """
+
+    on_denied: Literal["raise"] = "raise"
     expose: Literal["message", "policy_message"] = "message"
     messages: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
+
+
+class Stream(StrictModel):
+    """How streamed completions leave: `hold` gives nothing out before the verdict."""
+
+    mode: Literal["hold"] = "hold"
 
 
 class Settings(StrictModel):
@@ -81,5 +95,8 @@ class Settings(StrictModel):
     enforcement: Enforcement = Enforcement()
     detectors: Mapping[StageName, Names] = Field(default_factory=dict, strict=False)
     limits: Limits = Limits()
+    stream: Stream = Stream()
     denials: Denials = Denials()
+    identity: Mapping[str, HostIdentity] = Field(default_factory=dict)
+    decision_log: DecisionLogSettings = DecisionLogSettings()
     models: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)

@@ -1,0 +1,6 @@
+"""The decision log."""
+
+from .log import DecisionLog
+from .settings import DecisionLogSettings
+
+__all__ = ["DecisionLog", "DecisionLogSettings"]
