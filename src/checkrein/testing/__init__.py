@@ -7,7 +7,8 @@ Nothing of the kernel imports it, and it needs nothing but the kernel.
 
 from .capture import capture_decisions
 from .engines import FailingEngine, StaticEngine, deny, not_applicable, obligation, permit
-from .upstream import Failure, Upstream, UpstreamRequest
+from .serving import Failure, UpstreamRequest
+from .upstream import Upstream
 
 __all__ = [
     "FailingEngine",

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
 
 from checkrein.decision import Decision
+from checkrein.enforcement import EnforcementPoint
 
 __all__ = ["capture_decisions"]
 
 
-class _Subscribable(Protocol):
-    def subscribe(self, subscriber: Callable[[Decision], None], /) -> Callable[[], Any]: ...
-
-
 @contextmanager
-def capture_decisions(pep: _Subscribable) -> Iterator[list[Decision]]:
+def capture_decisions(pep: EnforcementPoint) -> Iterator[list[Decision]]:
     """Collect every decision that is recorded inside the `with`, besides the normal record.
 
         with capture_decisions(pep) as decisions:
@@ -26,10 +22,11 @@ def capture_decisions(pep: _Subscribable) -> Iterator[list[Decision]]:
     Captures nest, and decisions made by other threads are in the list too.
 
     Args:
-        pep: the `EnforcementPoint`.
+        pep: whose decisions.
 
     Yields:
-        the decisions, in the order in which they were recorded; it grows until the `with` ends.
+        The decisions, in the order in which they were recorded; the list grows until the `with` ends and
+        stays readable afterwards.
     """
     decisions: list[Decision] = []
     unsubscribe = pep.subscribe(decisions.append)

@@ -1,0 +1,302 @@
+"""The transport of the test upstream: connections, framing, counting, cutting and holding."""
+
+from __future__ import annotations
+
+import json
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from time import monotonic
+from typing import Any, Final
+
+__all__ = ["Failure", "Server", "Traffic", "UpstreamRequest", "failure"]
+
+_MAX_BODY: Final = 16 * 1024 * 1024
+_MAX_DIGITS: Final = len(str(_MAX_BODY))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A reply that is an HTTP error.
+
+    Args:
+        status: the status code, for instance 503.
+        body: the JSON body; by default an error in OpenAI's shape.
+        headers: further headers, for instance `{"retry-after": "0"}`.
+    """
+
+    status: int = 500
+    body: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamRequest:
+    """A request that reached the upstream.
+
+    Args:
+        path: for instance `/v1/chat/completions`, with its query if it has one.
+        body: the JSON object that was sent; empty when it was none.
+        headers: by lower-case name.
+        raw: the body as it came.
+    """
+
+    path: str
+    body: Mapping[str, Any] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    raw: bytes = field(repr=False)
+
+
+Answer = Failure | dict[str, Any] | Iterator[dict[str, Any]]
+
+
+def failure(status: int, message: str) -> Failure:
+    """An error in OpenAI's shape."""
+    code = {401: "invalid_api_key", 404: "not_found", 429: "rate_limit_exceeded"}.get(status)
+    kind = "server_error" if status >= 500 else "invalid_request_error"  # noqa: PLR2004 -- HTTP's own number
+    return Failure(status, {"error": {"message": message, "type": kind, "param": None, "code": code}})
+
+
+class Traffic:
+    """What came and went, and how answers are let out; shared by all connections."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.answering = 0
+        self.cut_after: int | None = None
+        self.pause_after: int | None = None
+        self.resumed = threading.Event()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the requests and count from zero."""
+        with self.changed:
+            self.requests: list[UpstreamRequest] = []
+            self.completed = self.aborted = self.chunks = 0
+
+    def remember(self, request: UpstreamRequest) -> None:
+        """Keep a request."""
+        with self.changed:
+            self.requests.append(request)
+
+    def count(self, *, chunks: int = 0, completed: int = 0) -> None:
+        """Count before writing: whoever has an answer finds it counted."""
+        with self.changed:
+            self.chunks += chunks
+            self.completed += completed
+
+    @contextmanager
+    def one_answer(self) -> Iterator[None]:
+        """An answer on its way; a client that leaves meanwhile is counted."""
+        with self.changed:
+            self.answering += 1
+        try:
+            yield
+        except OSError:
+            with self.changed:
+                self.aborted += 1
+            raise
+        finally:
+            with self.changed:
+                self.answering -= 1
+                self.changed.notify_all()
+
+
+class Server(socketserver.TCPServer):
+    """A thread per connection, each of them known, so that `stop` ends them all without polling.
+
+    Args:
+        answer: called in the connection's thread.
+        traffic: where everything is counted.
+        timeout: seconds until a silent connection is given up.
+    """
+
+    request_queue_size = 128
+
+    def __init__(self, answer: Callable[[UpstreamRequest], Answer], traffic: Traffic, silence: float) -> None:
+        super().__init__(("127.0.0.1", 0), _Connection)
+        self.answer = answer
+        self.traffic = traffic
+        self.silence = silence
+        self._stopping = False
+        self._connections: dict[threading.Thread, socket.socket] = {}
+        self._accepting = threading.Thread(target=self._accept, name="upstream", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.server_address[1])
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._accepting.start()
+
+    def stop(self) -> None:
+        """Free the port, cut every connection, end every thread.
+
+        Raises:
+            RuntimeError: an answer is still being thought up after 5 seconds.
+        """
+        self._stopping = True
+        # Wakes the accepting thread, which then turns this connection away.
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            pass
+        self._accepting.join()
+        self.server_close()
+        deadline = monotonic() + 5
+        for thread, connection in self._connections.items():
+            with suppress(OSError):  # it may have ended by itself
+                connection.shutdown(socket.SHUT_RDWR)
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - monotonic()))
+                if thread.is_alive():
+                    raise RuntimeError(
+                        "a function given as `reply` does not return; let it end before `stop`"
+                    )
+
+    def verify_request(self, *_: Any) -> bool:
+        """Turn away whoever comes while stopping."""
+        return not self._stopping
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give the connection its thread."""
+        self._connections = {thread: one for thread, one in self._connections.items() if thread.is_alive()}
+        thread = threading.Thread(
+            target=self._talk, args=(request, client_address), name="upstream-connection", daemon=True
+        )
+        self._connections[thread] = request
+        thread.start()
+
+    def _accept(self) -> None:
+        while not self._stopping:
+            self.handle_request()
+
+    def _talk(self, request: Any, client_address: Any) -> None:
+        try:
+            with suppress(OSError):  # the client left, or said nothing for too long
+                self.finish_request(request, client_address)
+        finally:
+            self.shutdown_request(request)
+
+
+class _Connection(BaseHTTPRequestHandler):
+    """One client's connection: keep-alive, bounded in time and size."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.traffic = self.server.traffic
+        self.connection.settimeout(self.server.silence)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: a test's output is its own."""
+
+    def do_GET(self) -> None:
+        with self.traffic.one_answer():
+            self._answer(b"")
+
+    def do_POST(self) -> None:
+        with self.traffic.one_answer():
+            told = self.headers.get("Content-Length", "")
+            if not (told.isascii() and told.isdigit()):
+                self._refuse(411, "a body needs a Content-Length")
+            elif len(told) > _MAX_DIGITS or int(told) > _MAX_BODY:
+                self._refuse(413, f"a body has at most {_MAX_BODY} bytes")
+            else:
+                raw = self.rfile.read(int(told))
+                if len(raw) < int(told):
+                    raise ConnectionAbortedError
+                self._answer(raw)
+
+    def _answer(self, raw: bytes) -> None:
+        try:
+            body = json.loads(raw)
+        except (ValueError, RecursionError):
+            body = None
+        request = UpstreamRequest(
+            path=self.path,
+            body=body if isinstance(body, dict) else {},
+            headers={name.lower(): value for name, value in self.headers.items()},
+            raw=raw,
+        )
+        self.traffic.remember(request)
+        answer = self.server.answer(request)
+        if isinstance(answer, Failure):
+            default = failure(answer.status, "the test says so").body
+            self._send(answer.status, default if answer.body is None else answer.body, answer.headers)
+        elif isinstance(answer, dict):
+            self._send(200, answer, {})
+        else:
+            self._stream(answer)
+
+    def _refuse(self, status: int, message: str) -> None:
+        self._send(status, failure(status, message).body, {"Connection": "close"})
+
+    def _send(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
+        payload = json.dumps(body).encode()
+        self._begin(status, {**headers, "Content-Type": "application/json", "Content-Length": len(payload)})
+        if self.traffic.cut_after is None:
+            self._finish(payload)
+        else:
+            self.wfile.write(payload[: len(payload) // 2])
+            self.close_connection = True
+
+    def _stream(self, events: Iterator[dict[str, Any]]) -> None:
+        self._begin(200, {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked"})
+        number, event = 0, dict[str, Any]()
+        for number, event in enumerate(events, start=1):
+            if not self._let_through(number - 1):
+                return
+            name = f"event: {event['type']}\n" if "type" in event else ""
+            self.traffic.count(chunks=1)
+            self.wfile.write(_chunk(f"{name}data: {json.dumps(event)}\n\n"))
+        if self._let_through(number):
+            done = b"" if "type" in event else _chunk("data: [DONE]\n\n")
+            self._finish(done + b"0\r\n\r\n")
+
+    def _begin(self, status: int, headers: Mapping[str, Any]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+
+    def _finish(self, data: bytes) -> None:
+        self.traffic.count(completed=1)
+        try:
+            self.wfile.write(data)
+        except OSError:
+            self.traffic.count(completed=-1)
+            raise
+
+    def _let_through(self, sent: int) -> bool:
+        """Cut or hold a stream that has come this far; whether it goes on."""
+        if sent == self.traffic.cut_after:
+            self.close_connection = True
+            return False
+        if sent == self.traffic.pause_after:
+            self._hold()
+        return True
+
+    def _hold(self) -> None:
+        deadline = monotonic() + self.server.silence
+        # Short looks instead of a wait: both `resume` and the client's leaving end it.
+        self.connection.settimeout(0.005)
+        try:
+            while not self.traffic.resumed.wait(0.005):
+                with suppress(TimeoutError):
+                    if not self.connection.recv(1, socket.MSG_PEEK) or monotonic() > deadline:
+                        raise ConnectionAbortedError
+        finally:
+            self.connection.settimeout(self.server.silence)
+
+
+def _chunk(text: str) -> bytes:
+    data = text.encode()
+    return b"%x\r\n%b\r\n" % (len(data), data)
