@@ -1,1 +1,55 @@
-"""Policy-as-code in front of every LLM call."""
+"""Policy-as-code in front of every LLM call: the kernel, which knows no engine and no host."""
+
+from .decision import Changes, Decision, DischargedObligation
+from .enforcement import EnforcementPoint
+from .errors import (
+    CheckreinError,
+    EngineFailure,
+    FailureCause,
+    MissingExtraError,
+    PolicyDenied,
+    PolicyLoadError,
+    SettingsError,
+)
+from .identity import acting_as
+from .settings import Settings
+from .vocabulary import (
+    ANONYMOUS,
+    AccessRequest,
+    Effect,
+    Entity,
+    Finding,
+    Obligation,
+    Origin,
+    Reason,
+    Segment,
+    Stage,
+    Verdict,
+)
+
+__all__ = [
+    "ANONYMOUS",
+    "AccessRequest",
+    "Changes",
+    "CheckreinError",
+    "Decision",
+    "DischargedObligation",
+    "Effect",
+    "EnforcementPoint",
+    "EngineFailure",
+    "Entity",
+    "FailureCause",
+    "Finding",
+    "MissingExtraError",
+    "Obligation",
+    "Origin",
+    "PolicyDenied",
+    "PolicyLoadError",
+    "Reason",
+    "Segment",
+    "Settings",
+    "SettingsError",
+    "Stage",
+    "Verdict",
+    "acting_as",
+]

@@ -151,8 +151,18 @@ def _well_formed(verdict: Any) -> bool:
     return (
         isinstance(verdict, Verdict)
         and type(verdict.effect) is Effect
-        and all(type(reason) is Reason and type(reason.code) is str for reason in verdict.reasons)
-        and all(type(one) is Obligation and type(one.type) is str for one in verdict.obligations)
+        and type(verdict.reasons) is tuple
+        and all(
+            type(one) is Reason and type(one.code) is str and type(one.message) is str
+            for one in verdict.reasons
+        )
+        and type(verdict.obligations) is tuple
+        and all(
+            type(one) is Obligation and type(one.type) is str and isinstance(one.properties, Mapping)
+            for one in verdict.obligations
+        )
+        and type(verdict.policy_ids) is tuple
+        and all(type(one) is str for one in verdict.policy_ids)
     )
 
 

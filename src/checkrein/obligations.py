@@ -125,7 +125,7 @@ _KEYS: Final[Mapping[str, frozenset[str] | None]] = {
 def _properties(obligation: Obligation) -> Mapping[str, Any]:
     keys = _KEYS[obligation.type]
     properties = obligation.properties
-    if not isinstance(properties, Mapping) or (keys is not None and set(properties) != keys):
+    if keys is not None and set(properties) != keys:
         raise _malformed(obligation.type)
     return properties
 

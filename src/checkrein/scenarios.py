@@ -18,7 +18,15 @@ from .strict import StrictModel
 from .vocabulary import ANONYMOUS, AccessRequest, Entity, Origin, Segment, Stage
 from .yaml_source import YamlSource
 
-__all__ = ["Expectation", "Scenario", "ScenarioResult", "arun_scenario", "load_scenarios", "run_scenario"]
+__all__ = [
+    "Expectation",
+    "Scenario",
+    "ScenarioResult",
+    "arun_scenario",
+    "known_obligations",
+    "load_scenarios",
+    "run_scenario",
+]
 
 _TEXTS: Final = ("prompt", "messages", "completion", "tool", "result")
 # What a scenario of each stage gives; one that names no stage is of the first that fits.
@@ -143,14 +151,13 @@ class Scenario(StrictModel):
             context["tool"] = {"arguments": self.tool.arguments}
             if self.model is not _UNKNOWN_MODEL:
                 context["model"] = self.model.id
-        every = frozenset(kind for kind, stages in _ALLOWED_AT.items() if self.stage in stages)
         return AccessRequest(
             stage=self.stage,
             subject=self.subject,
             resource=resource,
             context=context,
             segments=tuple(self._segments()),
-            supports=every if self.supports is None else self.supports,
+            supports=known_obligations(self.stage) if self.supports is None else self.supports,
             identity={"source": "scenario", "asserted": False},
         )
 
@@ -195,6 +202,11 @@ class ScenarioResult:
     def passed(self) -> bool:
         """Whether everything came as expected."""
         return not self.failures
+
+
+def known_obligations(stage: Stage) -> frozenset[str]:
+    """The obligation types that a host able to do everything carries out at a stage."""
+    return frozenset(kind for kind, stages in _ALLOWED_AT.items() if stage in stages)
 
 
 def load_scenarios(path: Path | str) -> tuple[Scenario, ...]:
@@ -255,6 +267,9 @@ def _compared(scenario: Scenario, decision: Decision) -> ScenarioResult:
         for key, value in wanted.items()
         if _written(value) != _written(came[key])
     ]
+    if decision.failure is not None and "reasons" not in wanted:
+        # An engine that is broken denies everything: that must not pass for a policy that denies.
+        failures.append(f"failure: expected an answer, got {_written(decision.failure)}; name it in `reasons`")
     return ScenarioResult(scenario=scenario, decision=decision, failures=tuple(failures))
 
 
