@@ -269,7 +269,9 @@ def _compared(scenario: Scenario, decision: Decision) -> ScenarioResult:
     ]
     if decision.failure is not None and "reasons" not in wanted:
         # An engine that is broken denies everything: that must not pass for a policy that denies.
-        failures.append(f"failure: expected an answer, got {_written(decision.failure)}; name it in `reasons`")
+        failures.append(
+            f"failure: expected an answer, got {_written(decision.failure)}; name it in `reasons`"
+        )
     return ScenarioResult(scenario=scenario, decision=decision, failures=tuple(failures))
 
 
