@@ -29,6 +29,8 @@ __all__ = ["EnforcementPoint"]
 
 _MAX_HOPS: Final = 3
 _UNASKED: Final = Judgement(effect=None)
+_NO_CHANGES: Final = Changes()
+_NO_PLAN: Final = Plan()
 _UNCHECKED: Final = Outcome(permitted=True, effect=Effect.NOT_APPLICABLE, reasons=(Reason(code="unchecked"),))
 
 DescribeModel = Callable[[str], Mapping[str, Any]]
@@ -276,7 +278,7 @@ class EnforcementPoint:
         obligations = (*carried, *judgement.obligations)
         permitted, reasons = outcome.permitted, outcome.reasons
         plan: Plan | None = None
-        changes = Changes()
+        changes = _NO_CHANGES
         state = Discharge.DROPPED
         if permitted and evaluation is not None:
             try:
@@ -288,7 +290,7 @@ class EnforcementPoint:
         codes = [reason.code for reason in reasons]
         enforced = stands(self.settings.enforcement, request.stage, request.subject, codes)
         if not enforced:
-            plan, changes, state = None, Changes(), Discharge.DROPPED
+            plan, changes, state = None, _NO_CHANGES, Discharge.DROPPED
             if carried and evaluation is not None:
                 # What an enforced hop before this one bound the call to holds all the same.
                 try:
@@ -321,7 +323,7 @@ class EnforcementPoint:
         self, evaluation: EvaluationRequest, obligations: tuple[Obligation, ...]
     ) -> tuple[Plan, Changes]:
         if not obligations:
-            return Plan(), Changes()
+            return _NO_PLAN, _NO_CHANGES
         request = evaluation.request
         plan = merge(
             obligations,

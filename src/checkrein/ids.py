@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from uuid import UUID
 
 __all__ = ["new_id"]
 
@@ -15,4 +14,5 @@ def new_id() -> str:
     value = (time.time_ns() // 1_000_000 & (1 << 48) - 1) << 80 | random
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(UUID(int=value))
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
