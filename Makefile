@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: lint test lock
+.PHONY: demo test lint stranger bench lock
 .DEFAULT_GOAL := test
 
 .venv/ready: requirements/dev.lock pyproject.toml
@@ -11,14 +11,26 @@ BIN := .venv/bin
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
+# Three people, a real LiteLLM proxy and a LangChain chain, on loopback; ARGS=--live calls a real provider.
+demo: .venv/ready
+	$(BIN)/python examples/quickstart.py $(ARGS)
+
+test: .venv/ready
+	$(BIN)/pytest -n auto
+
 lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: .venv/ready
-	$(BIN)/pytest -n auto
+# What a stranger gets: the wheel with all its extras, resolved anew and used from an empty environment.
+stranger: .venv/ready
+	$(BIN)/python tests/packaging/stranger.py
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/decision.py
+	$(BIN)/python benchmarks/detectors.py
 
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
