@@ -13,8 +13,8 @@ BIN = Path(sys.executable).parent
 
 CHECK = """
 import importlib, importlib.metadata as metadata
-for name in ("checkrein", "checkrein_detectors", "checkrein_langchain", "checkrein_litellm", "checkrein_rego"):
-    importlib.import_module(name)
+for name in ("detectors", "langchain", "litellm", "rego"):
+    importlib.import_module(f"checkrein_{name}")
 litellm = tuple(int(part) for part in metadata.version("litellm").split(".")[:2])
 # 1.82.7 and 1.82.8 were malicious: a resolver that falls back so far must fail here.
 assert litellm >= (1, 106), litellm
