@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from checkrein.document import EvaluationRequest
@@ -50,8 +50,8 @@ class _TestEngine:
     """What the two engines share: they remember what they were asked, and a remote one can be awaited."""
 
     # Only a remote engine has the two: an embedded one is asked inline, as the real ones are.
-    aevaluate: Callable[[EvaluationRequest], Awaitable[Verdict]]
-    aclose: Callable[[], Awaitable[None]]
+    aevaluate: Callable[[EvaluationRequest], Coroutine[Any, Any, Verdict]]
+    aclose: Callable[[], Coroutine[Any, Any, None]]
 
     def __init__(self, name: str, stages: Iterable[Stage], *, remote: bool, revision: str | None) -> None:
         self.name = name

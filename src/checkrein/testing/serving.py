@@ -147,16 +147,15 @@ class Server(socketserver.TCPServer):
             pass
         self._accepting.join()
         self.server_close()
-        deadline = monotonic() + 5
-        for thread, connection in self._connections.items():
+        for connection in self._connections.values():
             with suppress(OSError):  # it may have ended by itself
                 connection.shutdown(socket.SHUT_RDWR)
+        deadline = monotonic() + 5
+        for thread in self._connections:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - monotonic()))
-                if thread.is_alive():
-                    raise RuntimeError(
-                        "a function given as `reply` does not return; let it end before `stop`"
-                    )
+        if any(thread.is_alive() for thread in self._connections if thread is not threading.current_thread()):
+            raise RuntimeError("a function given as `reply` does not return; let it end before `stop`")
 
     def verify_request(self, *_: Any) -> bool:
         """Turn away whoever comes while stopping."""
@@ -198,24 +197,25 @@ class _Connection(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: a test's output is its own."""
 
-    def do_GET(self) -> None:
+    def _serve(self) -> None:
         with self.traffic.one_answer():
-            self._answer(b"")
-
-    def do_POST(self) -> None:
-        with self.traffic.one_answer():
-            told = self.headers.get("Content-Length", "")
-            if not (told.isascii() and told.isdigit()):
-                self._refuse(411, "a body needs a Content-Length")
-            elif len(told) > _MAX_DIGITS or int(told) > _MAX_BODY:
-                self._refuse(413, f"a body has at most {_MAX_BODY} bytes")
+            told = self.headers.get("Content-Length", "0")
+            length = int(told) if told.isascii() and told.isdigit() and len(told) <= _MAX_DIGITS else None
+            readable = length is not None and length <= _MAX_BODY and "Transfer-Encoding" not in self.headers
+            raw = self.rfile.read(length) if readable else b""
+            # What is refused or never comes to its end has arrived all the same, and is told so.
+            request = self._remember(raw)
+            if not readable:
+                body = failure(413, f"a body has a Content-Length, of at most {_MAX_BODY} bytes").body
+                self._send(413, body, {"Connection": "close"})
+            elif len(raw) != length:
+                raise ConnectionAbortedError
             else:
-                raw = self.rfile.read(int(told))
-                if len(raw) < int(told):
-                    raise ConnectionAbortedError
-                self._answer(raw)
+                self._answer(request)
 
-    def _answer(self, raw: bytes) -> None:
+    do_DELETE = do_GET = do_PATCH = do_POST = do_PUT = _serve  # noqa: N815 -- `http.server` names them
+
+    def _remember(self, raw: bytes) -> UpstreamRequest:
         try:
             body = json.loads(raw)
         except (ValueError, RecursionError):
@@ -227,6 +227,9 @@ class _Connection(BaseHTTPRequestHandler):
             raw=raw,
         )
         self.traffic.remember(request)
+        return request
+
+    def _answer(self, request: UpstreamRequest) -> None:
         answer = self.server.answer(request)
         if isinstance(answer, Failure):
             default = failure(answer.status, "the test says so").body
@@ -235,9 +238,6 @@ class _Connection(BaseHTTPRequestHandler):
             self._send(200, answer, {})
         else:
             self._stream(answer)
-
-    def _refuse(self, status: int, message: str) -> None:
-        self._send(status, failure(status, message).body, {"Connection": "close"})
 
     def _send(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
         payload = json.dumps(body).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -13,7 +14,7 @@ from .serving import Answer, Failure, Server, Traffic, UpstreamRequest, failure
 
 __all__ = ["Upstream"]
 
-_ANSWERS: Final[Mapping[str, Callable[[dict[str, Any], Sequence[Message], int], Answer]]] = {
+_ANSWERS: Final[Mapping[str, Callable[[Mapping[str, Any], Sequence[Message], int], Answer]]] = {
     "/v1/chat/completions": chat,
     "/v1/completions": complete,
     "/v1/embeddings": embed,
@@ -85,8 +86,10 @@ class Upstream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        if kind is None and self._errors:
+        if self._errors and error is None:
             raise self._errors[0]
+        if self._errors and error is not None:
+            error.add_note(f"the reply of the test raised {self._errors[0]!r}")
 
     @property
     def reply(self) -> Any:
@@ -112,8 +115,15 @@ class Upstream:
 
     @property
     def texts(self) -> str:
-        """Every string in every body so far, a line each: `"secret" not in upstream.texts`."""
-        return "\n".join(text for request in self.requests for text in strings_of(request.body))
+        """Every string in every body so far, a line each: `"secret" not in upstream.texts`.
+
+        A body that is no JSON object is in it as it came.
+        """
+        return "\n".join(
+            text
+            for request in self.requests
+            for text in strings_of(request.body or request.raw.decode(errors="replace"))
+        )
 
     @property
     def completed(self) -> int:
@@ -205,20 +215,26 @@ class Upstream:
             return {"object": "list", "data": models}
         if path not in _ANSWERS:
             return failure(404, f"no such path: {path}")
-        body = dict(request.body)
+        if not request.body:
+            return failure(400, "the body must be a JSON object")
         try:
-            reply = self._replies.next()
-            reply = reply(body) if callable(reply) else reply
-            if isinstance(reply, Failure):
-                return reply
-            messages = read_reply(reply)
+            messages = self._reply_to(request)
         except Exception as error:  # noqa: BLE001 -- the test's own function: raised where the `with` ends
             self._errors.append(error)
             return failure(400, f"the reply of the test raised `{type(error).__name__}`")
+        if isinstance(messages, Failure):
+            return messages
         try:
-            return _ANSWERS[path](body, messages, self.chunk_size)
+            return _ANSWERS[path](request.body, messages, self.chunk_size)
         except ValueError as error:
             return failure(400, str(error))
+
+    def _reply_to(self, request: UpstreamRequest) -> Failure | Sequence[Message]:
+        reply = self._replies.next()
+        if callable(reply):
+            # Read anew: what the test's function does to the body leaves the record alone.
+            reply = reply(json.loads(request.raw))
+        return reply if isinstance(reply, Failure) else read_reply(reply)
 
 
 class _Replies:
