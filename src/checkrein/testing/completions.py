@@ -18,6 +18,7 @@ from typing import Any, Final
 
 __all__ = [
     "JSON",
+    "InvalidRequestError",
     "Message",
     "chat",
     "complete",
@@ -35,6 +36,10 @@ JSON = dict[str, Any]
 _MAX_CHOICES: Final = 128
 _MAX_DIMENSIONS: Final = 4096
 _MAX_INPUTS: Final = 2048
+
+
+class InvalidRequestError(ValueError):
+    """The request is one that the real API refuses, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +112,11 @@ def required(body: Mapping[str, Any], key: str) -> Any:
     """The value of a key that the request must have, beside `model`.
 
     Raises:
-        ValueError: one of the two is missing.
+        InvalidRequestError: one of the two is missing.
     """
     for name in ("model", key):
         if name not in body:
-            raise ValueError(f"`{name}` is missing")
+            raise InvalidRequestError(f"`{name}` is missing")
     return body[key]
 
 
@@ -129,7 +134,7 @@ def _count(body: Mapping[str, Any], key: str, default: int, largest: int) -> int
     if count is None:
         return default
     if type(count) is not int or not 1 <= count <= largest:
-        raise ValueError(f"`{key}` must be a whole number from 1 to {largest}")
+        raise InvalidRequestError(f"`{key}` must be a whole number from 1 to {largest}")
     return count
 
 
@@ -178,7 +183,7 @@ def chat(body: Mapping[str, Any], messages: Sequence[Message], size: int) -> JSO
         size: code points per chunk.
 
     Raises:
-        ValueError: the request is not valid.
+        InvalidRequestError: the request is not valid.
     """
     choices = _choices(messages, _count(body, "n", 1, _MAX_CHOICES))
     usage = usage_of(words_in(required(body, "messages")), choices)
@@ -224,10 +229,10 @@ def complete(body: Mapping[str, Any], messages: Sequence[Message], size: int) ->
     prompt = required(body, "prompt")
     prompts = len(prompt) if isinstance(prompt, list) and all(isinstance(one, str) for one in prompt) else 1
     if prompts > _MAX_CHOICES:
-        raise ValueError(f"`prompt` must have at most {_MAX_CHOICES} members")
+        raise InvalidRequestError(f"`prompt` must have at most {_MAX_CHOICES} members")
     choices = _choices(messages, prompts * _count(body, "n", 1, _MAX_CHOICES))
     if any(message.calls for message in choices):
-        raise ValueError("`/v1/completions` has no tool calls; reply with text")
+        raise InvalidRequestError("`/v1/completions` has no tool calls; reply with text")
     usage = usage_of(words_in(prompt), choices)
     head = _head(body, "cmpl-", "text_completion")
 
@@ -250,13 +255,13 @@ def embed(body: Mapping[str, Any], *_: object) -> JSON:
     """Answer `/v1/embeddings`: the same input has the same vector of length 1, another input another one.
 
     Raises:
-        ValueError: the request is not valid.
+        InvalidRequestError: the request is not valid.
     """
     asked = required(body, "input")
     # A list of numbers is one text in tokens.
     inputs = asked if isinstance(asked, list) and not (asked and isinstance(asked[0], int)) else [asked]
     if len(inputs) > _MAX_INPUTS:
-        raise ValueError(f"`input` must have at most {_MAX_INPUTS} members")
+        raise InvalidRequestError(f"`input` must have at most {_MAX_INPUTS} members")
     dimensions = _count(body, "dimensions", 8, _MAX_DIMENSIONS)
     data: list[JSON] = []
     for index, one in enumerate(inputs):

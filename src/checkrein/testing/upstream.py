@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
-from .completions import Message, chat, complete, embed, read_reply, strings_of
+from .completions import InvalidRequestError, Message, chat, complete, embed, read_reply, strings_of
 from .responses import respond
 from .serving import Answer, Failure, Server, Traffic, UpstreamRequest, failure
 
@@ -215,21 +215,20 @@ class Upstream:
             return {"object": "list", "data": models}
         if path not in _ANSWERS:
             return failure(404, f"no such path: {path}")
-        if not request.body:
-            return failure(400, "the body must be a JSON object")
         try:
             messages = self._reply_to(request)
+            if isinstance(messages, Failure):
+                return messages
+            return _ANSWERS[path](request.body, messages, self.chunk_size)
+        except InvalidRequestError as error:
+            return failure(400, str(error))
         except Exception as error:  # noqa: BLE001 -- the test's own function: raised where the `with` ends
             self._errors.append(error)
             return failure(400, f"the reply of the test raised `{type(error).__name__}`")
-        if isinstance(messages, Failure):
-            return messages
-        try:
-            return _ANSWERS[path](request.body, messages, self.chunk_size)
-        except ValueError as error:
-            return failure(400, str(error))
 
     def _reply_to(self, request: UpstreamRequest) -> Failure | Sequence[Message]:
+        if not request.body:
+            raise InvalidRequestError("the body must be a JSON object")
         reply = self._replies.next()
         if callable(reply):
             # Read anew: what the test's function does to the body leaves the record alone.
