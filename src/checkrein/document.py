@@ -32,7 +32,16 @@ _COMPUTED: Final = frozenset(
     {"prompt", "completion", "result", "findings", "identity", "supported_obligations"}
 )
 # What prose hardly ever holds; a word such as `class` or `import` says nothing.
-_CODE_MARKS: Final = ("```", "();", ";\n", "{\n", "):\n", "#include", "</")
+# The character before each mark is looked for first: one that is not there costs next to nothing.
+_CODE_MARKS: Final = (
+    ("`", "```"),
+    ("{", "{\n"),
+    (";", ";\n"),
+    (")", "):\n"),
+    (")", "();"),
+    ("#", "#include"),
+    ("<", "</"),
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -209,10 +218,7 @@ def _text_facts(request: AccessRequest, text: str, current_from: int) -> dict[st
 
 
 def _has_code(text: str) -> bool:
-    for mark in _CODE_MARKS:  # noqa: SIM110 -- `any` over a generator is five times the cost
-        if mark in text:
-            return True
-    return False
+    return any(char in text and mark in text for char, mark in _CODE_MARKS)
 
 
 def _add_cost(estimated: dict[str, Any], properties: Mapping[str, Any]) -> None:
