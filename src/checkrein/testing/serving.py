@@ -290,9 +290,11 @@ class _Connection(BaseHTTPRequestHandler):
         self.connection.settimeout(0.005)
         try:
             while not self.traffic.resumed.wait(0.005):
+                gone = monotonic() > deadline
                 with suppress(TimeoutError):
-                    if not self.connection.recv(1, socket.MSG_PEEK) or monotonic() > deadline:
-                        raise ConnectionAbortedError
+                    gone |= not self.connection.recv(1, socket.MSG_PEEK)
+                if gone:
+                    raise ConnectionAbortedError
         finally:
             self.connection.settimeout(self.server.silence)
 
