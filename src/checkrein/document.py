@@ -17,6 +17,7 @@ import orjson
 
 from .detection import Detectors, Span
 from .errors import RequestError
+from .settings import Limits
 from .vocabulary import AccessRequest, Entity, Finding, Origin, Segment, Stage
 
 __all__ = ["EvaluationRequest", "build", "findings_of", "starts_of"]
@@ -71,14 +72,12 @@ class EvaluationRequest:
         return self._json
 
 
-def build(  # noqa: PLR0913 -- each limit is named by its caller
+def build(
     request: AccessRequest,
     *,
     detectors: Detectors,
     models: Mapping[str, Mapping[str, Any]],
-    max_text: int,
-    max_depth: int,
-    max_segments: int,
+    limits: Limits,
 ) -> EvaluationRequest:
     """Check a request, compute its facts and lay out the document.
 
@@ -86,14 +85,13 @@ def build(  # noqa: PLR0913 -- each limit is named by its caller
         request: what the host asked.
         detectors: the compiled detectors of every stage.
         models: properties by model name, from the settings; they outrank the host's.
-        max_text: largest text of all segments together, in bytes of UTF-8.
-        max_depth: deepest nesting of properties and context.
-        max_segments: largest number of segments.
+        limits: what never reaches an engine.
 
     Raises:
         RequestError: the request is over a limit or not strict; its code is the denial's reason.
     """
-    _check_text(request.segments, max_text, max_segments)
+    _check_text(request.segments, limits)
+    max_depth = limits.depth
     document: dict[str, Any] = {
         "stage": request.stage.value,
         "subject": _entity(request.subject, max_depth),
@@ -105,6 +103,8 @@ def build(  # noqa: PLR0913 -- each limit is named by its caller
     context = _plain(
         {key: value for key, value in request.context.items() if key not in _COMPUTED}, max_depth
     )
+    if len(orjson.dumps((document, context))) > limits.facts:
+        raise RequestError("limit.facts", f"what is no text is over the limit of `{limits.facts}` bytes")
     text = "\n".join(segment.text for segment in request.segments)
     current_from = _current_from(request)
     spans = detectors.find(request.stage, text)
@@ -124,8 +124,10 @@ def build(  # noqa: PLR0913 -- each limit is named by its caller
         for finding in findings
     ]
     estimated = context.get("estimated")
-    if isinstance(estimated, dict) and request.stage in (Stage.MODEL_SELECTION, Stage.PRE_PROMPT):
-        _add_cost(estimated, document["resource"]["properties"])
+    if isinstance(estimated, dict):
+        estimated.pop("cost_micros", None)
+        if request.stage in (Stage.MODEL_SELECTION, Stage.PRE_PROMPT):
+            _add_cost(estimated, document["resource"]["properties"])
     context["identity"] = _plain(request.identity, max_depth)
     context["supported_obligations"] = sorted(request.supports)
     environment = context.get("environment")
@@ -184,9 +186,15 @@ def findings_of(spans: Sequence[Span], segments: Sequence[Segment], current_from
 def _current_from(request: AccessRequest) -> int:
     if request.stage in (Stage.POST_COMPLETION, Stage.TOOL_RESULT):
         return 0
+    spoken = False
     for index in range(len(request.segments) - 1, -1, -1):
-        if request.segments[index].origin is Origin.ASSISTANT:
-            return index + 1
+        segment = request.segments[index]
+        if segment.origin is Origin.ASSISTANT:
+            # An assistant's words at the very end are put into its mouth: the turn is the one before them.
+            if spoken:
+                return index + 1
+        elif segment.origin is not Origin.SYSTEM and segment.text and not segment.text.isspace():
+            spoken = True
     return 0
 
 
@@ -198,7 +206,7 @@ def _text_facts(request: AccessRequest, text: str, current_from: int) -> dict[st
         current = index >= current_from and segment.origin is not Origin.SYSTEM
         segments.append(
             {
-                "role": segment.role,
+                "role": segment.role if segment.role.isascii() else _encodable(segment.role),
                 "origin": segment.origin.value,
                 "current": current,
                 "start": start,
@@ -232,19 +240,19 @@ def _add_cost(estimated: dict[str, Any], properties: Mapping[str, Any]) -> None:
     estimated["cost_micros"] = -(-total // 1_000_000)
 
 
-def _check_text(segments: Sequence[Segment], max_text: int, max_segments: int) -> None:
-    if len(segments) > max_segments:
-        raise RequestError("limit.segments", f"`{len(segments)}` segments are over `{max_segments}`")
+def _check_text(segments: Sequence[Segment], limits: Limits) -> None:
+    if len(segments) > limits.segments:
+        raise RequestError("limit.segments", f"`{len(segments)}` segments are over `{limits.segments}`")
     size = 0
     for segment in segments:
         try:
-            size += len(segment.text.encode())
+            size += len(segment.text.encode()) + len(segment.role)
         except UnicodeEncodeError:
             raise RequestError(
                 "limit.encoding", "the text holds a lone surrogate; send strict UTF-8"
             ) from None
-        if size > max_text:
-            raise RequestError("limit.text", f"the text is over the limit of `{max_text}` bytes")
+        if size > limits.text:
+            raise RequestError("limit.text", f"the text is over the limit of `{limits.text}` bytes")
 
 
 def _entity(entity: Entity, max_depth: int) -> dict[str, Any]:

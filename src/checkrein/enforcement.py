@@ -248,16 +248,9 @@ class EnforcementPoint:
 
     def _evaluation(self, request: AccessRequest) -> EvaluationRequest | Outcome:
         """The request as engines see it, or the denial of one that none may see."""
-        limits = self.settings.limits
+        settings = self.settings
         try:
-            return build(
-                request,
-                detectors=self._detectors,
-                models=self.settings.models,
-                max_text=limits.text,
-                max_depth=limits.depth,
-                max_segments=limits.segments,
-            )
+            return build(request, detectors=self._detectors, models=settings.models, limits=settings.limits)
         except RequestError as error:
             cause, reason = FailureCause.REQUEST_REJECTED, Reason(code=error.code, message=error.message)
         except Exception as error:  # noqa: BLE001 -- a broken detector denies and is recorded

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ByteSize, Field, field_validator
 
 from .decision_log.settings import DecisionLogSettings
 from .errors import FailureCause
@@ -18,6 +18,7 @@ __all__ = ["Denials", "Enforcement", "EnforcementRule", "FailureRule", "Limits",
 Mode = Literal["enforce", "monitor"]
 # YAML has lists: their members stay strict.
 Causes = Annotated[tuple[Annotated[FailureCause, Field(strict=False)], ...], Field(strict=False)]
+Size = Annotated[ByteSize, Field(ge=1)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
@@ -60,9 +61,17 @@ class Enforcement(StrictModel):
 
 
 class Limits(StrictModel):
-    """What never reaches an engine: `text` in bytes of UTF-8, `depth` in levels, `segments` in pieces."""
+    """What never reaches an engine.
 
-    text: int = Field(default=4 * 1024 * 1024, ge=1)
+    Args:
+        text: most text of a request, in bytes of UTF-8; `4MiB` is understood.
+        facts: most of all else in a request, in bytes of JSON.
+        depth: deepest nesting of properties and context, in levels.
+        segments: most pieces of text.
+    """
+
+    text: Size = ByteSize(4 * 1024 * 1024)
+    facts: Size = ByteSize(1024 * 1024)
     depth: int = Field(default=32, ge=1, le=200)
     segments: int = Field(default=10_000, ge=1)
 

@@ -96,7 +96,7 @@ def test_no_file_is_ever_found_by_itself(file, monkeypatch):
         ("engine: {fixed: {}}\n", ":1: `version` is missing"),
         ("version: 1\n", ":1: `engine` is missing"),
         ("version: 2\nengine: {fixed: {}}\n", ":1: `version` "),
-        (MINIMAL + "limits: {text: '4'}\n", ":3: `limits.text` "),
+        (MINIMAL + "limits: {depth: '4'}\n", ":3: `limits.depth` "),
         (MINIMAL + "limits: {text: true}\n", ":3: `limits.text` "),
         (MINIMAL + "limits: {text: 0}\n", ":3: `limits.text` "),
         (MINIMAL + "unchecked: [tool_results]\n", r":3: `unchecked\[0\]` "),
