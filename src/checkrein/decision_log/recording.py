@@ -1,0 +1,88 @@
+"""Lays out an event: functions in structlog's processor style, each adding its keys in their order."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from dataclasses import fields
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any, Final
+
+from structlog.typing import EventDict
+
+from checkrein.decision import Answer, Changes, Decision
+
+__all__ = ["INPUT_SCHEMA", "RECORD", "concluded", "named", "stamped", "traced"]
+
+RECORD: Final = 1
+"""Version of an event's own fields."""
+
+INPUT_SCHEMA: Final = 1
+"""Version of the input document under `input`."""
+
+_LONGEST_NAME: Final = 256
+_MOST: Final = 100
+_ANSWER: Final = tuple(field.name for field in fields(Answer))
+_answer: Final = attrgetter(*_ANSWER)
+
+
+def named(value: object) -> str:
+    """A name of bounded length that encodes; a host or an engine may hand over anything in its place."""
+    name = value[:_LONGEST_NAME] if isinstance(value, str) else f"<{type(value).__name__}>"
+    return name if name.isascii() else name.encode("utf-8", "replace").decode()
+
+
+def stamped(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Add the time: UTC, ISO 8601, microseconds."""
+    event["timestamp"] = datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    return event
+
+
+def concluded(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Add what was concluded and why, what it was bound to, what it changed and who was asked."""
+    decision: Decision = event["decision"]
+    reasons, changes = decision.reasons, decision.changes
+    event.update(decision_id=decision.decision_id, call_id=named(decision.call_id), attempt=decision.attempt)
+    event.update(stage=decision.request.stage, permitted=decision.permitted, enforced=decision.enforced)
+    event["failed_open"] = decision.failed_open
+    event.update({"effect": decision.effect} if decision.failure is None else {"failure": decision.failure})
+    event["reasons"] = [_known(code=named(one.code), message=one.message) for one in reasons[:_MOST]]
+    if len(reasons) > _MOST:
+        event["reasons_omitted"] = len(reasons) - _MOST
+    event["obligations"] = [
+        _known(type=own.type, properties=dict(own.properties), id=own.id, state=one.state)
+        for one in decision.obligations
+        for own in (one.obligation,)
+    ]
+    event["changes"] = _summary(changes) if changes else {}
+    event["answers"] = [_known(**dict(zip(_ANSWER, _answer(one), strict=True))) for one in decision.answers]
+    event["duration_us"] = decision.duration_us
+    candidates = getattr(decision, "candidates", ())
+    if candidates:
+        event["candidates"] = candidates
+    return event
+
+
+def traced(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Add the ids of the current OpenTelemetry span, where the application has loaded OpenTelemetry."""
+    tracing = sys.modules.get("opentelemetry.trace")
+    if tracing is not None:
+        with suppress(Exception):  # someone else's tracer must not cost us the record
+            span = tracing.get_current_span().get_span_context()
+            if span.is_valid:
+                event.update(trace_id=f"{span.trace_id:032x}", span_id=f"{span.span_id:016x}")
+    return event
+
+
+def _summary(changes: Changes) -> dict[str, Any]:
+    """How many, which and to what: never the texts."""
+    names = {"parameters": sorted(changes.parameters), "remove_tools": sorted(changes.remove_tools)}
+    limits = {"model": changes.model, "max_tokens": changes.max_tokens, "no_store": changes.no_store}
+    summary = {"texts": len(changes.texts), **limits, **names}
+    return {key: value for key, value in summary.items() if value}
+
+
+def _known(**values: Any) -> dict[str, Any]:
+    """Without what is absent: that means unknown, or nothing to say."""
+    return {key: value for key, value in values.items() if value is not None and value != ""}
