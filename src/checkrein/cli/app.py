@@ -18,7 +18,7 @@ from checkrein.loading import CONFIG_VARIABLE, LoadedSettings, load
 from checkrein.plugins import load_plugin
 
 from . import check as checking
-from . import scenario_run, trying
+from . import check_view, scenario_run, trying
 from .render import clean, console, print_json, show
 from .subject import EXAMPLE, parse_subject
 
@@ -86,9 +86,9 @@ def check(
         print_json({**told, "litellm": [checking.probe(one) for one in probes]})
     else:
         if told:
-            show(checking.render(told))
+            show(check_view.render(told))
         if litellm is not None:
-            show(checking.render_probes(probes, str(litellm)))
+            show(check_view.render_probes(probes, str(litellm)))
     if any(not one.ok for one in probes):
         raise typer.Exit(FAILED)
     if litellm is not None and not probes:
@@ -133,7 +133,7 @@ def run_tests(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FILES]...", help="Scenario files; by default scenarios.yaml beside the settings file."
+            metavar="FILES", help="Scenario files; by default scenarios.yaml beside the settings file."
         ),
     ] = None,
     *,

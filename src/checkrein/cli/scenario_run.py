@@ -20,7 +20,7 @@ from checkrein.loading import LoadedSettings
 from checkrein.scenarios import Scenario, load_scenarios, run_scenario
 from checkrein.settings import Enforcement, FailureRule
 
-from .render import BAD, FAINT, GOOD, clean, indented, plain
+from .render import BAD, FAINT, GOOD, clean, plain
 
 __all__ = ["Suite", "TestCase", "render", "report", "run_suites", "write_junit"]
 
@@ -80,12 +80,12 @@ def run_suites(loaded: LoadedSettings, files: Sequence[Path]) -> list[Suite]:
         Suite(name=str(path), cases=tuple(_timed(pep, scenario) for scenario in scenarios))
         for path, scenarios in read
     ]
-    suites += [
-        Suite(name=engine.name, cases=_native(engine, engine.name))
+    native = [
+        Suite(name=f"{engine.name}, its own tests", cases=_native(engine, engine.name))
         for engine in loaded.engine.engines
         if isinstance(engine, TestableEngine)
     ]
-    return suites
+    return [*suites, *(suite for suite in native if suite.cases)]
 
 
 def _forget(decision: Decision) -> None:
@@ -95,9 +95,22 @@ def _forget(decision: Decision) -> None:
 def _timed(pep: EnforcementPoint, scenario: Scenario) -> TestCase:
     started = perf_counter()
     result = run_scenario(pep, scenario)
+    seconds = perf_counter() - started
+    why = () if result.passed else tuple(_why(result.decision))
     return TestCase(
-        name=scenario.name, line=scenario.line, seconds=perf_counter() - started, failures=result.failures
+        name=scenario.name, line=scenario.line, seconds=seconds, failures=(*result.failures, *why)
     )
+
+
+def _why(decision: Decision) -> Iterator[str]:
+    """What a failed expectation is explained by."""
+    for reason in decision.reasons:
+        yield f"reason: {reason.code}" + (f": {reason.message}" if reason.message else "")
+    for answer in decision.answers:
+        if answer.cause is not None:
+            yield f"engine {answer.engine}: {answer.cause}: {answer.detail}"
+        for policy in answer.policy_ids:
+            yield f"policy: {policy}"
 
 
 def _native(engine: TestableEngine, name: str) -> tuple[TestCase, ...]:
@@ -145,34 +158,42 @@ def report(suites: Iterable[Suite]) -> dict[str, Any]:
 
 def render(suites: Sequence[Suite]) -> Iterator[RenderableType]:
     """The run for people: counts first, then each failure, then one line that sums up."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(overflow="fold")
-    grid.add_column(justify="right", no_wrap=True)
-    grid.add_column(no_wrap=True)
+    counts = Table.grid(padding=(0, 2, 0, 0))
+    counts.add_column(justify="right", no_wrap=True)
+    counts.add_column(justify="right", no_wrap=True)
+    counts.add_column(overflow="fold")
     for suite in suites:
-        passed, failed = len(suite.cases) - len(suite.failed), len(suite.failed)
-        grid.add_row(
-            plain(suite.name),
+        failed = len(suite.failed)
+        passed = len(suite.cases) - failed
+        counts.add_row(
             plain(f"{passed} passed", GOOD if passed else FAINT),
-            plain(f"{failed} failed" if failed else "", BAD),
+            plain(f"{failed} failed", BAD if failed else FAINT),
+            plain(suite.name),
         )
-    yield grid
+    yield counts
     for suite in suites:
         for case in suite.failed:
-            place = f"{suite.name}:{case.line}" if case.line else suite.name
             yield Text("")
-            yield Text.assemble(("FAILED  ", BAD), plain(case.name, "bold"), overflow="fold")
-            yield indented(plain(place, FAINT), 8)
-            for failure in case.failures:
-                yield indented(plain(failure), 8)
-    told = report(suites)
-    seconds = sum(case.seconds for suite in suites for case in suite.cases)
-    total = told["passed"] + told["failed"]
-    yield Text("")
-    yield Text.assemble(
-        (f"{told['failed']} of {total} failed", BAD) if told["failed"] else (f"all {total} passed", GOOD),
-        (f" in {seconds:.2f} s", FAINT),
-    )
+            yield _failure(suite, case)
+    cases = [case for suite in suites for case in suite.cases]
+    failed = sum(1 for case in cases if case.failures)
+    seconds = sum(case.seconds for case in cases)
+    took = f" in {seconds:.1f} s" if seconds >= 1 else f" in {seconds * 1000:.0f} ms"
+    if cases:
+        said = (f"{failed} of {len(cases)} failed", BAD) if failed else (f"all {len(cases)} passed", GOOD)
+        yield Text("")
+        yield Text.assemble(said, (took, FAINT))
+
+
+def _failure(suite: Suite, case: TestCase) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, style=BAD)
+    grid.add_column(overflow="fold")
+    grid.add_row("FAILED", plain(case.name, "bold"))
+    grid.add_row("", plain(f"{suite.name}:{case.line}" if case.line else suite.name, FAINT))
+    for failure in case.failures:
+        grid.add_row("", plain(failure))
+    return grid
 
 
 def write_junit(suites: Sequence[Suite], path: Path) -> None:

@@ -145,6 +145,10 @@ def _outcome(decision: Decision) -> tuple[str, str]:
     return ("permitted (monitor)", GOOD) if decision.permitted else ("would deny (monitor)", WARNING)
 
 
+def _only_watched(decision: Decision) -> bool:
+    return not decision.permitted and not decision.enforced
+
+
 def report(trial: Trial) -> dict[str, Any]:
     """The call as JSON values."""
     return {
@@ -265,6 +269,9 @@ def _answer(answer: Answer) -> Text:
 def _conclusion(trial: Trial) -> Iterator[tuple[str, RenderableType]]:
     if trial.denial is not None:
         yield "caller sees", plain(trial.denial.message, BAD)
+    passing = [one.stage.value for one in trial.stages if any(_only_watched(each) for each in one.decisions)]
+    if passing:
+        yield "monitor", plain(f"would be denied at {', '.join(passing)}, and passes", WARNING)
     if trial.prompt is None:
         yield "sent", plain("nothing", FAINT)
         return

@@ -1,4 +1,4 @@
-"""A third party's plug-in, found by its entry points: an engine and a detector, each simple enough to foresee."""
+"""A third party's plug-in, found by its entry points: an engine, a detector and a host, easy to foresee."""
 
 import re
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ class Desk:
         remote: bool = False
         fails: str | None = None
         breaks: bool = False
-        own_tests: dict[str, bool] = {}
+        own_tests: dict[str, bool] | None = None
 
     @classmethod
     def from_options(cls, options):
@@ -36,11 +36,12 @@ class Desk:
         return f"desk.{stage}" if stage in self.stages else None
 
     def run_native_tests(self):
-        if "cannot run" in self.options.own_tests:
+        tests = self.options.own_tests or {}
+        if "cannot run" in tests:
             raise RuntimeError("the desk is closed")
         return [
             NativeTestResult(name=name, passed=passed, detail="" if passed else "the desk said no")
-            for name, passed in self.options.own_tests.items()
+            for name, passed in tests.items()
         ]
 
     def evaluate(self, request):
@@ -94,6 +95,8 @@ digits = SimpleNamespace(max_spans={"digit": None}, scanner=scanner)
 
 
 def probe(config):
-    """What a host's `check` gives back: one result for each line of the file."""
-    lines = config.read_text().split()
-    return [SimpleNamespace(stage="pre_prompt", what=line, ok=line != "hole", detail="seen") for line in lines]
+    """What the check of a host gives back: here, one result for each word of the file."""
+    words = config.read_text().split()
+    return [
+        SimpleNamespace(stage=Stage.PRE_PROMPT, what=word, ok=word != "hole", detail="seen") for word in words
+    ]
