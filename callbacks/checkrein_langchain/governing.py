@@ -1,0 +1,328 @@
+"""One governed call: what policy is asked before it is sent and before its answer is given out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs.chat_generation import merge_chat_generation_chunks
+
+from checkrein.decision import Changes, Decision
+from checkrein.enforcement import EnforcementPoint
+from checkrein.flow import Flow
+from checkrein.identity import Identity
+from checkrein.settings import Settings
+from checkrein.vocabulary import AccessRequest, Entity, Stage
+
+from .denial import PolicyDenied, withholding
+from .messages import copy_message
+from .models import (
+    asked_name,
+    keeps_answers,
+    largest_answer,
+    limited,
+    name_of,
+    payload_of,
+    properties_of,
+    renamed,
+    show_changes,
+    without_tools,
+)
+from .requests import ask, offered_tools, read_call
+from .results import chunk_of, finish_reason, read_answer, rewritten, tokens_of
+from .steps import Close, Collect, Decide, Generate, Store
+from .surfaces import Surface
+
+__all__ = ["Call", "can_stand"]
+
+_REQUEST_OBLIGATIONS: Final = frozenset({"limit_tokens", "remove_tools", "set_parameters"})
+
+
+def can_stand(settings: Settings, stage: Stage, subject: Entity) -> bool:
+    """Whether any denial at this stage would be enforced for this subject."""
+    for rule in settings.enforcement.rules:
+        named = all(subject.properties.get(key) == value for key, value in rule.subject.items())
+        if named and (not rule.stages or stage in rule.stages):
+            if rule.mode == "enforce":
+                return True
+            if not rule.reasons:
+                return False
+    return settings.enforcement.default == "enforce"
+
+
+@dataclass(slots=True)
+class _Bounds:
+    """What policy bound the call to, over all stages; applied anew to whatever model is called in the end."""
+
+    model: str | None = None
+    removed: frozenset[str] = frozenset()
+    parameters: dict[str, Any] = field(default_factory=dict)
+    max_tokens: int | None = None
+
+    def add(self, changes: Changes) -> None:
+        self.model = changes.model or self.model
+        self.removed |= changes.remove_tools
+        self.parameters |= changes.parameters
+        if changes.max_tokens is not None:
+            self.max_tokens = min(changes.max_tokens, self.max_tokens or changes.max_tokens)
+
+
+@dataclass(slots=True)
+class Call:
+    """A call on its way: mutable, of one call alone.
+
+    Args:
+        pep: decides.
+        who: for whom the call is made.
+        home: the guarded model.
+        models: its alternatives by name.
+        call_id: joins the stages.
+        messages: what is to be sent; the caller's own are never changed.
+        stop: what ends the answer.
+        options: the options of the call, as asked.
+    """
+
+    pep: EnforcementPoint
+    who: Identity
+    home: BaseChatModel
+    models: Mapping[str, BaseChatModel]
+    call_id: str
+    messages: list[BaseMessage]
+    stop: list[str] | None
+    options: dict[str, Any]
+    model: BaseChatModel = field(init=False)
+    name: str = field(init=False)
+    sent: dict[str, Any] = field(init=False)
+    no_store: bool = field(default=False, init=False)
+    _bounds: _Bounds = field(default_factory=_Bounds, init=False)
+    _judged: list[str] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self._choose()
+
+    # Before it is sent
+
+    def before(self) -> Flow[None]:
+        """Ask at model selection and before the prompt, and change the call as policy says.
+
+        Raises:
+            PolicyDenied: the call is denied, or a change cannot be made.
+        """
+        surface = self._read()
+        for stage in (Stage.MODEL_SELECTION, Stage.PRE_PROMPT):
+            decision = yield Decide(self.pep, self._question(stage, surface), self.describe)
+            decision.raise_if_denied(PolicyDenied)
+            self.no_store |= decision.changes.no_store
+            if decision.changes:
+                surface = self._changed(decision, surface)
+        self._judged = _texts(surface)
+
+    def is_judged(self, messages: Sequence[BaseMessage]) -> bool:
+        """Whether these messages are still the ones that were judged: a callback can have changed them."""
+        call = {"messages": messages, "stop": self.stop, "options": self.options}
+        return _texts(read_call(call)) == self._judged
+
+    def describe(self, name: str) -> Mapping[str, Any]:
+        """What policies may know of the model that they route to."""
+        return properties_of(self.models.get(name, self.home))
+
+    def _read(self) -> Surface:
+        call = {"messages": self.messages, "stop": self.stop, "options": self.options}
+        failure: Exception
+        try:
+            return read_call(call)
+        except Exception as error:  # noqa: BLE001 -- what cannot be read cannot be judged
+            failure = error
+        question = self._question(Stage.PRE_PROMPT, Surface())
+        message = f"`{type(failure).__name__}` while reading the messages"
+        decision = self.pep.refuse(question, "request_unreadable", message)
+        raise PolicyDenied(decision)
+
+    def _question(self, stage: Stage, surface: Surface) -> AccessRequest:
+        tools, brought = offered_tools(self.options, self.messages)
+        estimated = largest_answer(self.model, self.sent)
+        supports = {"route"}
+        if hasattr(self.model, "_get_request_payload"):
+            supports |= _REQUEST_OBLIGATIONS - ({"remove_tools"} if brought else set())
+        if stage is Stage.PRE_PROMPT:
+            supports |= {"redact"} if surface.uninspected else {"redact", "replace"}
+        context = {
+            **({"tools": tools} if tools else {}),
+            **({"estimated": {"max_tokens": estimated}} if estimated is not None else {}),
+        }
+        return ask(
+            stage,
+            self._resource(),
+            self.who,
+            call_id=self.call_id,
+            surface=surface,
+            context=context,
+            supports=frozenset(supports),
+        )
+
+    def _resource(self) -> Entity:
+        return Entity(type="model", id=self.name, properties=properties_of(self.model))
+
+    def _changed(self, decision: Decision, surface: Surface) -> Surface:
+        failure: Exception
+        try:
+            if decision.changes.texts:
+                surface = self._write(decision.changes, surface)
+            self._bounds.add(decision.changes)
+            self._choose()
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the permit does not hold
+            failure = error
+        else:
+            return surface
+        raise PolicyDenied(self.pep.report_failure(decision, failure))
+
+    def _write(self, changes: Changes, before: Surface) -> Surface:
+        call: dict[str, Any] = {
+            "messages": [copy_message(message) for message in self.messages],
+            "stop": copy.copy(self.stop),
+            "options": copy.deepcopy(self.options),
+        }
+        read_call(call).write(changes.texts)
+        surface = read_call(call)
+        surface.expect(before, changes.texts)
+        self.messages, self.stop, self.options = call["messages"], call["stop"], call["options"]
+        return surface
+
+    def _choose(self) -> None:
+        """Find the model and the options that asking and policy come to."""
+        options = {key: value for key, value in self.options.items() if key != "model"}
+        asked = self._bounds.model or asked_name(self.options)
+        own = name_of(self.home, {})
+        if asked is None or (asked == own and asked not in self.models):
+            model, name = self.home, own
+        elif asked in self.models:
+            model, name = self.models[asked], asked
+        else:
+            model, name = renamed(self.home, asked, options), asked
+        bounds = self._bounds
+        if bounds.removed:
+            options = without_tools(options, bounds.removed)
+        options |= bounds.parameters
+        if bounds.max_tokens is not None:
+            model, options = limited(model, options, bounds.max_tokens)
+        if bounds.removed or bounds.parameters or bounds.max_tokens is not None:
+            payload = payload_of(model, self.stop, options)
+            show_changes(payload, bounds.removed, bounds.parameters, bounds.max_tokens)
+        if self.no_store and keeps_answers(payload_of(model, self.stop, options)):
+            options["store"] = False
+        self.model, self.name, self.sent = model, name, options
+
+    def streams(self, *, async_api: bool) -> bool:
+        """Whether the model can stream its answer."""
+        options = {**self.sent, "stream": True}
+        return self.model._should_stream(async_api=async_api, **options)  # noqa: SLF001 -- LangChain's own
+
+    # Before it is given out
+
+    def answer(self) -> Flow[ChatResult]:
+        """Ask the model, then policy about what it said.
+
+        Raises:
+            PolicyDenied: the answer is denied, or a change cannot be made.
+        """
+        step = Generate(self.model, self.messages, self.stop, self.sent, self.no_store)
+        result: ChatResult | Exception = yield step
+        if isinstance(result, Exception):
+            raise self._shown(result)
+        generations, about, no_store = yield from self._judge(result.generations, result.llm_output)
+        if step.unstored is not None and not no_store:
+            yield Store(step.unstored)
+        return ChatResult(generations=generations, llm_output=about)
+
+    def stream(self) -> Flow[list[ChatGenerationChunk]]:
+        """As `answer`, streamed: held whole, then given out as it came, or as one changed chunk."""
+        limit = self.pep.settings.limits.text
+        step = Collect(self.model, self.messages, self.stop, self.sent, limit)
+        ended: bool | Exception = yield step
+        overflown = ended is False
+        if overflown:
+            yield from self._overflow(step)
+            step.limit = None
+            ended = yield step
+        if isinstance(ended, Exception):
+            raise self._shown(ended)
+        if overflown:
+            return step.chunks
+        merged = merge_chat_generation_chunks(step.chunks)
+        if merged is None:
+            return []
+        judged, _, _ = yield from self._judge([merged], None)
+        return step.chunks if judged[0] is merged else [chunk_of(judged[0])]
+
+    def _overflow(self, step: Collect) -> Flow[None]:
+        question = self._outcome((), None, Surface())
+        message = f"the answer is over the limit of `{step.limit}` bytes"
+        decision = self.pep.refuse(question, "limit.text", message)
+        if decision.denied:
+            yield Close(step)
+            raise PolicyDenied(decision)
+
+    def _judge(
+        self, generations: Sequence[ChatGeneration], about: dict[str, Any] | None
+    ) -> Flow[tuple[list[ChatGeneration], dict[str, Any] | None, bool]]:
+        surface = read_answer(generations, about)
+        tokens = tokens_of(generations, about)
+        if tokens:
+            self.pep.settle(self.call_id, 1, tokens)
+        decision = yield Decide(self.pep, self._outcome(generations, about, surface))
+        decision.raise_if_denied(PolicyDenied)
+        no_store = self.no_store or decision.changes.no_store
+        if not decision.changes.texts:
+            return list(generations), about, no_store
+        failure: Exception
+        try:
+            changed, told = rewritten(generations, about, surface, decision.changes.texts)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the permit does not hold
+            failure = error
+        else:
+            return changed, told, no_store
+        raise PolicyDenied(self.pep.report_failure(decision, failure))
+
+    def _outcome(
+        self, generations: Sequence[ChatGeneration], about: Mapping[str, Any] | None, surface: Surface
+    ) -> AccessRequest:
+        tokens, finish = tokens_of(generations, about), finish_reason(generations)
+        called = any(_calls_tools(generation) for generation in generations)
+        return ask(
+            Stage.POST_COMPLETION,
+            self._resource(),
+            self.who,
+            call_id=self.call_id,
+            surface=surface,
+            context={
+                **({"tokens": tokens} if tokens else {}),
+                **({"finish_reason": finish} if finish else {}),
+                "partial": False,
+            },
+            # In the place of a tool call a text would be a call with other arguments.
+            supports=frozenset({"redact"} if called or surface.uninspected else {"redact", "replace"}),
+        )
+
+    def _shown(self, failure: Exception) -> Exception:
+        covered = self.pep.node.covers(Stage.POST_COMPLETION)
+        if covered and can_stand(self.pep.settings, Stage.POST_COMPLETION, self.who.subject):
+            return withholding(failure)
+        return failure
+
+
+def _calls_tools(generation: ChatGeneration) -> bool:
+    message = generation.message
+    return bool(
+        getattr(message, "tool_calls", None)
+        or getattr(message, "invalid_tool_calls", None)
+        or message.additional_kwargs.get("function_call")
+    )
+
+
+def _texts(surface: Surface) -> list[str]:
+    return [slot.segment.text for slot in surface.slots]

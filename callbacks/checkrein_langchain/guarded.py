@@ -1,0 +1,377 @@
+"""A chat model around a chat model: every way of calling it is governed.
+
+Before a call is sent, policy is asked above LangChain's callbacks, so that no trace holds what it redacts;
+before an answer is given out, below them, so that no callback, event or token sees what it withholds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Final, Self
+from uuid import UUID
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun, Callbacks
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config
+from langchain_core.tools import BaseTool
+from pydantic import Field
+
+from checkrein.enforcement import EnforcementPoint
+from checkrein.flow import Flow, arun, run
+from checkrein.identity import Identity
+from checkrein.ids import new_id
+from checkrein.vocabulary import Entity, Stage
+
+from .facade import WORN, ModelFacade
+from .governing import Call
+from .identity import bound_identity, identity_of
+from .models import check_options
+from .rebinding import rebound, twin_of
+from .results import chunk_of
+
+__all__ = ["GUARDED_STAGES", "GuardedChatModel", "guard"]
+
+GUARDED_STAGES: Final = (Stage.MODEL_SELECTION, Stage.PRE_PROMPT, Stage.POST_COMPLETION)
+
+Options = dict[str, Any]
+
+
+def guard(
+    model: BaseChatModel, pep: EnforcementPoint, *, models: Mapping[str, BaseChatModel] | None = None
+) -> GuardedChatModel:
+    """Govern a chat model.
+
+        model = guard(ChatOpenAI(model="gpt-4o"), EnforcementPoint.from_settings("checkrein.yaml"))
+
+    Args:
+        model: any chat model; bind tools and options to what is returned.
+        pep: decides, at model selection, before the prompt and after the completion.
+        models: alternatives that policy may route to, by the names that it knows them by. A name that is not
+            among them is called with the credentials of `model`, if only its name has to change for that.
+
+    Raises:
+        TypeError: `model` is no chat model.
+        SettingsError: a stage is neither covered by an engine nor listed as `unchecked`.
+    """
+    for name, one in {"model": model, **(models or {})}.items():
+        if not isinstance(one, BaseChatModel):
+            raise TypeError(
+                f"`{name}` is a `{type(one).__name__}` and no chat model; guard the model first, and bind "
+                "tools, options, retries and fallbacks to what `guard` returns"
+            )
+    pep.require(GUARDED_STAGES)
+    worn = {key: getattr(model, key) for key in WORN}
+    worn["metadata"] = dict(model.metadata or {})
+    return GuardedChatModel(inner=model, models=dict(models or {}), pep=pep, name=model.name, **worn)
+
+
+class GuardedChatModel(ModelFacade):
+    """A chat model whose calls are governed; made by `guard`.
+
+    Args:
+        identity: for whom calls are made, or None to find out per call.
+    """
+
+    identity: Identity | None = Field(default=None, exclude=True, repr=False)
+    # Above policy, a cache would hand one caller's answer to the next; the inner model's lies below it.
+    cache: bool = Field(default=False, exclude=True)
+
+    def acting_as(self, user: Entity | str) -> Self:
+        """A copy whose calls are made for a subject, wherever they run.
+
+        Args:
+            user: who acts; a string is the id of a `user`.
+        """
+        return self.model_copy(update={"identity": bound_identity(user)})
+
+    # Ways of calling it, above the callbacks
+
+    def invoke(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Call it."""
+        return BaseChatModel.invoke(self._known(config), input, config, stop=stop, **kwargs)
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Call it and wait."""
+        return await BaseChatModel.ainvoke(self._known(config), input, config, stop=stop, **kwargs)
+
+    def generate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        *,
+        run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Call it once for each list of messages; nothing is sent unless all of them may be."""
+        if self.call is not None:
+            return super().generate(messages, stop, callbacks, run_id=run_id, **kwargs)
+        shown, calls = self._opened(messages, stop, kwargs)
+        for call in calls:
+            run(call.before())
+        results = [
+            _model_of(self, call).generate(
+                [call.messages],
+                call.stop,
+                callbacks,
+                run_id=run_id or UUID(call.call_id),
+                **shown,
+                **call.sent,
+            )
+            for call in calls
+        ]
+        return self._joined(results)
+
+    async def agenerate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        *,
+        run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """As `generate`, all calls at once."""
+        if self.call is not None:
+            return await super().agenerate(messages, stop, callbacks, run_id=run_id, **kwargs)
+        shown, calls = self._opened(messages, stop, kwargs)
+        for call in calls:
+            await arun(call.before())
+        results = await asyncio.gather(
+            *(
+                _model_of(self, call).agenerate(
+                    [call.messages],
+                    call.stop,
+                    callbacks,
+                    run_id=run_id or UUID(call.call_id),
+                    **shown,
+                    **call.sent,
+                )
+                for call in calls
+            )
+        )
+        return self._joined(results)
+
+    def stream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """Stream it: nothing is given out before the verdict on the whole answer."""
+        if self.call is not None:
+            return super().stream(input, config, stop=stop, **kwargs)
+        # Who calls is found out now: a generator may be stepped where nobody knows it any more.
+        known, config = self._known(config), ensure_config(config)
+
+        def chunks() -> Iterator[AIMessageChunk]:
+            call = _open(known, self._convert_input(input).to_messages(), stop, kwargs)
+            run(call.before())
+            model, settings = _model_of(known, call), _with_run_id(config, call)
+            yield from model.stream(call.messages, settings, stop=call.stop, **call.sent)
+
+        return chunks()
+
+    def astream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """As `stream`."""
+        if self.call is not None:
+            return super().astream(input, config, stop=stop, **kwargs)
+        known, config = self._known(config), ensure_config(config)
+
+        async def chunks() -> AsyncIterator[AIMessageChunk]:
+            call = _open(known, self._convert_input(input).to_messages(), stop, kwargs)
+            await arun(call.before())
+            model, settings = _model_of(known, call), _with_run_id(config, call)
+            inner: Any = model.astream(call.messages, settings, stop=call.stop, **call.sent)
+            async with aclosing(inner):
+                async for chunk in inner:
+                    yield chunk
+
+        return chunks()
+
+    def stream_events(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Any:
+        """Stream LangChain's events, governed as `stream` is."""
+        if self.call is not None or kwargs.get("version") != "v3":
+            return super().stream_events(input, config, **kwargs)
+        known, config = self._known(config), ensure_config(config)
+        version, stop = kwargs.pop("version"), kwargs.pop("stop", None)
+        call = _open(known, self._convert_input(input).to_messages(), stop, kwargs)
+        run(call.before())
+        model, settings = _model_of(known, call), _with_run_id(config, call)
+        return model.stream_events(call.messages, settings, version=version, stop=call.stop, **call.sent)
+
+    def astream_events(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Any:
+        """As `stream_events`."""
+        if self.call is not None or kwargs.get("version") != "v3":
+            return super().astream_events(input, config, **kwargs)
+        known, config = self._known(config), ensure_config(config)
+        version, stop = kwargs.pop("version"), kwargs.pop("stop", None)
+
+        async def events() -> Any:
+            call = _open(known, self._convert_input(input).to_messages(), stop, kwargs)
+            await arun(call.before())
+            model, settings = _model_of(known, call), _with_run_id(config, call)
+            return await model.astream_events(
+                call.messages, settings, version=version, stop=call.stop, **call.sent
+            )
+
+        return events()
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Bind tools, in the inner model's own way."""
+        twin = twin_of(self.inner)
+        return rebound(twin.bind_tools(tools, **kwargs), twin, self)
+
+    def with_structured_output(
+        self, schema: Any = None, *, include_raw: bool = False, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Answer in a schema, in the inner model's own way."""
+        twin = twin_of(self.inner)
+        made = twin.with_structured_output(schema, include_raw=include_raw, **kwargs)
+        return rebound(made, twin, self)
+
+    # Below the callbacks: they hear of an answer when this returns
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 -- see above
+        **kwargs: Any,
+    ) -> ChatResult:
+        return run(self._answer(messages, stop, kwargs))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 -- see above
+        **kwargs: Any,
+    ) -> ChatResult:
+        return await arun(self._answer(messages, stop, kwargs))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 -- see above
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        yield from run(self._chunks(messages, stop, kwargs, async_api=False))
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 -- see above
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        for chunk in await arun(self._chunks(messages, stop, kwargs, async_api=True)):
+            yield chunk
+
+    def _answer(
+        self, messages: list[BaseMessage], stop: list[str] | None, options: Options
+    ) -> Flow[ChatResult]:
+        call = yield from self._judged(messages, stop, options)
+        return (yield from call.answer())
+
+    def _chunks(
+        self, messages: list[BaseMessage], stop: list[str] | None, options: Options, *, async_api: bool
+    ) -> Flow[list[ChatGenerationChunk]]:
+        call = yield from self._judged(messages, stop, options)
+        if call.streams(async_api=async_api):
+            return (yield from call.stream())
+        result = yield from call.answer()
+        return [chunk_of(one) for one in result.generations[:1]]
+
+    def _judged(self, messages: list[BaseMessage], stop: list[str] | None, options: Options) -> Flow[Call]:
+        """The call; judged now if nobody has judged these messages, as a callback may have changed them."""
+        call = self.call
+        if call is None or not call.is_judged(messages):
+            call = _open(self._known(None), messages, stop, options, call)
+            yield from call.before()
+        return call
+
+    def _known(self, config: RunnableConfig | None, metadata: Mapping[str, Any] | None = None) -> Self:
+        """A copy that knows who calls."""
+        if self.identity is not None:
+            return self
+        who = identity_of(self.pep.settings, ensure_config(config), metadata)
+        return self.model_copy(update={"identity": who})
+
+    def _opened(
+        self, messages: Sequence[list[BaseMessage]], stop: list[str] | None, options: Options
+    ) -> tuple[Options, list[Call]]:
+        """The calls, and what of their options is for callbacks alone."""
+        shown: Options = {key: options.pop(key) for key in ("metadata", "run_name", "tags") if key in options}
+        known = self._known(None, shown.get("metadata"))
+        return shown, [_open(known, one, stop, options) for one in messages]
+
+    def _joined(self, results: Sequence[LLMResult]) -> LLMResult:
+        if len(results) == 1:
+            return results[0]
+        return LLMResult(
+            generations=[one.generations[0] for one in results],
+            llm_output=self._combine_llm_outputs([one.llm_output for one in results]),
+            run=[info for one in results for info in one.run or ()],
+        )
+
+
+def _open(
+    model: GuardedChatModel,
+    messages: list[BaseMessage],
+    stop: list[str] | None,
+    options: Options,
+    again: Call | None = None,
+) -> Call:
+    check_options(options)
+    assert model.identity is not None  # noqa: S101 -- only a model that knows who calls is asked
+    call_id = again.call_id if again else new_id()
+    return Call(model.pep, model.identity, model.inner, model.models, call_id, messages, stop, dict(options))
+
+
+def _model_of(model: GuardedChatModel, call: Call) -> GuardedChatModel:
+    """A copy for one call: what LangChain does above `_generate` is done for the model that is called."""
+    worn = {} if call.model is model.inner else {key: getattr(call.model, key) for key in WORN}
+    return model.model_copy(update={**worn, "call": call})
+
+
+def _with_run_id(config: RunnableConfig, call: Call) -> RunnableConfig:
+    # The run in traces is the call in the decision log, unless the caller names the run.
+    return {**config, "run_id": config.get("run_id") or UUID(call.call_id)}
