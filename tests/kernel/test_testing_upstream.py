@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import socket
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -114,6 +115,17 @@ def test_a_body_that_stops_in_the_middle_is_told_and_aborted(upstream):
     upstream.wait()
     assert "a secret" in upstream.texts
     assert (upstream.completed, upstream.aborted) == (0, 1)
+
+
+def test_a_body_whose_sender_vanishes_is_counted_as_a_request(upstream):
+    with socket.create_connection(("127.0.0.1", port_of(upstream)), timeout=10) as connection:
+        connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nExpect: 100-continue\r\n")
+        connection.sendall(b"Content-Length: 99\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 100"
+        # Closing resets the connection, instead of ending it in good order.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    upstream.stop()
+    assert len(upstream.requests) == upstream.aborted == 1
 
 
 def test_an_unknown_path_and_another_method_are_refused_and_counted(upstream):

@@ -112,7 +112,7 @@ class Server(socketserver.TCPServer):
     Args:
         answer: called in the connection's thread.
         traffic: where everything is counted.
-        timeout: seconds until a silent connection is given up.
+        silence: seconds until a silent connection is given up.
     """
 
     request_queue_size = 128
@@ -202,8 +202,12 @@ class _Connection(BaseHTTPRequestHandler):
             told = self.headers.get("Content-Length", "0")
             length = int(told) if told.isascii() and told.isdigit() and len(told) <= _MAX_DIGITS else None
             readable = length is not None and length <= _MAX_BODY and "Transfer-Encoding" not in self.headers
-            raw = self.rfile.read(length) if readable else b""
-            # What is refused or never comes to its end has arrived all the same, and is told so.
+            # What is refused or never comes to its end has arrived all the same, and is remembered.
+            try:
+                raw = self.rfile.read(length) if readable else b""
+            except OSError:
+                self._remember(b"")
+                raise
             request = self._remember(raw)
             if not readable:
                 body = failure(413, f"a body has a Content-Length, of at most {_MAX_BODY} bytes").body
