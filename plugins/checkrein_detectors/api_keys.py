@@ -1,0 +1,106 @@
+"""Finds API keys by their issuers' prefixes, JSON Web Tokens, and values beside a word such as `api_key`.
+
+Sources: the prefixes that the issuers document for secret scanning; RFC 7519 for tokens; RFC 6750 for `Bearer`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from .normalising import View
+
+__all__ = ["API_KEY_MAX", "find_api_keys"]
+
+API_KEY_MAX: Final = 1024
+
+# By issuer: what must be in the text, and the key. A pattern starts with its literal where it can, so that a search is
+# one of plain text, and ends in a possessive run, so that it never looks twice.
+_ISSUERS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
+    (literal, re.compile(pattern))
+    for literal, pattern in (
+        ("AKIA", r"AKIA(?<![A-Za-z0-9]AKIA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
+        ("ASIA", r"ASIA(?<![A-Za-z0-9]ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
+        ("gh", r"gh[oprsu]_[A-Za-z0-9]{30,}+"),
+        ("github_pat_", r"github_pat_[A-Za-z0-9_]{22,}+"),
+        ("glpat-", r"glpat-[A-Za-z0-9_-]{20,}+(?:\.[A-Za-z0-9_-]++){0,3}"),
+        ("gl", r"gl(?:dt|ft|oas|ptt|rt|soat|cbt|imt|agent)-[A-Za-z0-9_-]{20,}+(?:\.[A-Za-z0-9_-]++){0,3}"),
+        ("xox", r"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}+"),
+        ("xapp-", r"xapp-[0-9]-[A-Za-z0-9-]{10,}+"),
+        ("hooks.slack.com", r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9+/]{20,}+"),
+        ("AIza", r"AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
+        ("GOCSPX-", r"GOCSPX-[A-Za-z0-9_-]{24,}+"),
+        ("ya29.", r"ya29\.[A-Za-z0-9_-]{20,}+"),
+        ("_live_", r"[rs]k_live_[A-Za-z0-9]{10,}+"),
+        ("_test_", r"[rs]k_test_[A-Za-z0-9]{10,}+"),
+        ("whsec_", r"whsec_[A-Za-z0-9+/=]{24,}+"),
+        ("hf_", r"hf_(?<![A-Za-z0-9]hf_)[A-Za-z0-9]{30,}+"),
+        ("npm_", r"npm_(?<![A-Za-z0-9]npm_)[A-Za-z0-9]{36}(?![A-Za-z0-9])"),
+        ("pypi-", r"pypi-AgE[A-Za-z0-9_-]{50,}+"),
+        ("gsk_", r"gsk_(?<![A-Za-z0-9]gsk_)[A-Za-z0-9]{40,}+"),
+        ("xai-", r"xai-(?<![A-Za-z0-9]xai-)[A-Za-z0-9]{40,}+"),
+        ("pplx-", r"pplx-[A-Za-z0-9]{40,}+"),
+        ("dapi", r"dapi(?<![A-Za-z0-9]dapi)[a-f0-9]{32}(?:-[0-9])?(?![A-Za-z0-9])"),
+        ("dop_v1_", r"dop_v1_[a-f0-9]{60,}+"),
+        ("shp", r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32,}+"),
+        ("SG.", r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,}+"),
+        ("dckr_pat_", r"dckr_pat_[A-Za-z0-9_-]{20,}+"),
+        ("hvs.", r"hvs\.[A-Za-z0-9_-]{24,}+"),
+        ("lsv2_", r"lsv2_(?:pt|sk)_[a-f0-9]{32}_[a-f0-9]{10}"),
+        ("AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{50,}+"),
+        (":AA", r"[0-9]{8,10}:AA[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])"),
+        ("eyJ", r"eyJ(?<![A-Za-z0-9_-]eyJ)[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]++)?"),
+    )
+)
+_SK: Final = re.compile(r"sk-(?<![A-Za-z0-9]sk-)((?:[A-Za-z]{2,8}[0-9]{0,2}-)?[A-Za-z0-9_-]{16,}+)")
+_CUES: Final = ("key", "token", "secret", "bearer")
+_CUE: Final = re.compile(
+    r"(?<!redacted:api_)(?<!redacted:private_)(?:(?:(?<=api)|(?<=api[\s_.-])|(?<=access)|(?<=access[\s_.-])|(?<=secret)|(?<=secret[\s_.-])"
+    r"|(?<=auth[\s_.-])|(?<=private[\s_.-])|(?<=account)|(?<=account[\s_.-])|(?<=encryption[\s_.-])|(?<=signing[\s_.-])"
+    r"|(?<=subscription[\s_.-])|(?<=license[\s_.-]))keys?|tokens?|secrets?|(?P<bearer>bearer))(?![a-z0-9])"
+)
+_SEPARATOR: Final = re.compile(
+    r"""(?:[_ -](?:id|value))?(?:\\?["'`*]{1,2})?\]?(?:[ ]?\([^()\n]{1,40}\))?
+    (?:[ ](?:for|to|of)[ ][^\n:=\[\]"']{1,40}?)?
+    (?:\s{0,4}(?::=|=>|->|={1,3}|::?=?)(?:[ ]{0,3}(?:str|string)[ ]?=)?\*{0,2}|[ ](?:is|was)\b[ ]?[:=]?)\s{0,4}
+    [bruf]?(?:\\?["'`(]){0,2}(?:bearer[ ]|token[ ]|basic[ ])?""",
+    re.VERBOSE,
+)
+_BEARER: Final = re.compile(r"[ :]{1,3}[\"']?")
+_VALUE: Final = re.compile(r"[A-Za-z0-9+/=_.~:-]{16,}+")
+_REFERENCE: Final = re.compile(r"[A-Za-z_]\w{0,63}(?:(?:\.|::|->)[A-Za-z_]\w{0,63}){1,8}$")
+_LETTER: Final = re.compile(r"[A-Za-z]")
+_DIGIT: Final = re.compile(r"[0-9]")
+_CHUNK: Final = re.compile(r"[A-Za-z0-9+/]{8,}+")
+
+
+def find_api_keys(view: View) -> Iterator[tuple[int, int]]:
+    """Keys of known issuers, tokens, and random-looking values that a word before them calls a key."""
+    plain = view.plain
+    for literal, pattern in _ISSUERS:
+        if literal in plain:
+            for match in pattern.finditer(plain):
+                yield match.span()
+    if "sk-" in plain:
+        for match in _SK.finditer(plain):
+            if _is_random(match.group(1)):
+                yield match.span()
+    if not view.digits:
+        return
+    lower = view.lower
+    if not any(cue in lower for cue in _CUES):
+        return
+    for cue in _CUE.finditer(lower):
+        between = (_BEARER if cue["bearer"] else _SEPARATOR).match(lower, cue.end())
+        value = _VALUE.match(plain, between.end()) if between is not None else None
+        if value is None or plain[value.end() : value.end() + 1] in {"(", "["}:
+            continue
+        text = value.group().rstrip(".:")
+        if _is_random(text) and not _REFERENCE.match(text) and not text.startswith(("http:", "https:", "//")):
+            yield value.start(), value.start() + len(text)
+
+
+def _is_random(text: str) -> bool:
+    """Whether a piece of it mixes letters and digits, as words, names and dates do not."""
+    return any(_LETTER.search(chunk) and _DIGIT.search(chunk) for chunk in _CHUNK.findall(text))

@@ -1,0 +1,145 @@
+"""Finds numbers of payment cards and bank accounts.
+
+Sources: ISO/IEC 7812 (length, leading digits of the networks, Luhn), ISO 13616 and SWIFT's IBAN registry (lengths).
+The check digits and each country's structure are checked by python-stdnum.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from stdnum import iban, luhn
+
+from .normalising import View
+
+__all__ = ["CARD_MAX", "IBAN_MAX", "find_cards", "find_ibans"]
+
+CARD_MAX: Final = 19 + 18 * 3
+IBAN_MAX: Final = 34 + 33
+
+_SHORTEST: Final = 13
+_LONGEST: Final = 19
+_RUN: Final = re.compile(r"[0-9](?:[ \t._-]{0,3}[0-9]){12,}+")
+_GROUP: Final = re.compile(r"[0-9]+")
+# How cards are printed. Another grouping counts only where no other digits stand beside it.
+_PRINTED: Final = frozenset(
+    {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 5), (6, 13), (4, 4, 4, 6)}
+)
+_MOST_GROUPS: Final = 5
+_SMALLEST_GROUP: Final = 3
+# Leading digits and lengths of the networks that issue cards.
+_NETWORK: Final = re.compile(
+    r"4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})"  # Visa
+    r"|(?:5[1-5][0-9]{2}|222[1-9]|22[3-9][0-9]|2[3-6][0-9]{2}|27[01][0-9]|2720)[0-9]{12}"  # Mastercard
+    r"|3[47][0-9]{13}"  # American Express
+    r"|3(?:0[0-59]|[689][0-9])[0-9]{11,16}"  # Diners Club
+    r"|35[0-9]{14,17}"  # JCB
+    r"|(?:50|5[6-8]|6[0-9])[0-9]{11,17}"  # Maestro, Discover, UnionPay, RuPay and others
+    r"|220[0-4][0-9]{12,15}"  # Mir
+    r"|(?:8[12][0-9]{2}|9792)[0-9]{12}"  # RuPay, Troy
+)
+
+_LENGTHS: Final = {
+    **dict.fromkeys(("NO",), 15),
+    **dict.fromkeys(("BE",), 16),
+    **dict.fromkeys(("DK", "FI", "FK", "FO", "GL", "NL", "SD"), 18),
+    **dict.fromkeys(("MK", "SI"), 19),
+    **dict.fromkeys(("AT", "BA", "EE", "KZ", "LT", "LU", "MN", "XK"), 20),
+    **dict.fromkeys(("CH", "CR", "HR", "LI", "LV"), 21),
+    **dict.fromkeys(("BG", "BH", "DE", "GB", "GE", "IE", "ME", "RS", "VA"), 22),
+    **dict.fromkeys(("AE", "GI", "IL", "IQ", "OM", "SO", "TL"), 23),
+    **dict.fromkeys(("AD", "CZ", "ES", "MD", "PK", "RO", "SA", "SE", "SK", "TN", "VG"), 24),
+    **dict.fromkeys(("LY", "PT", "ST"), 25),
+    **dict.fromkeys(("IS", "TR"), 26),
+    **dict.fromkeys(("BI", "DJ", "FR", "GR", "IT", "MC", "MR", "SM"), 27),
+    **dict.fromkeys(("AL", "AZ", "BY", "CY", "DO", "GT", "HN", "HU", "LB", "NI", "PL", "SV"), 28),
+    **dict.fromkeys(("BR", "EG", "PS", "QA", "UA"), 29),
+    **dict.fromkeys(("JO", "KW", "MU", "YE"), 30),
+    **dict.fromkeys(("MT", "SC"), 31),
+    "LC": 32,
+    "RU": 33,
+}
+_IBAN_START: Final = re.compile(r"[0-9]{2}(?<=[A-Za-z]{2}[0-9]{2})")
+_IBAN_REST: Final = re.compile(r"(?:[ \t._-]{0,2}[A-Za-z0-9])*+")
+_CHARACTER: Final = re.compile(r"[A-Za-z0-9]")
+_IBAN_REACH: Final = 34 * 3
+
+
+def find_cards(view: View) -> Iterator[tuple[int, int]]:
+    """Card numbers of 13 to 19 digits, in any usual grouping, that a network issues and whose check digit is right."""
+    if view.digits < _SHORTEST:
+        return
+    for run in _RUN.finditer(view.plain):
+        yield from _cards_in(view.plain, run.start(), run.end())
+
+
+def _cards_in(plain: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    groups = [match.span() for match in _GROUP.finditer(plain, start, end)]
+    first = 0
+    while first < len(groups):
+        found = None
+        sizes: tuple[int, ...] = ()
+        number = ""
+        for last in range(first, len(groups)):
+            begin, stop = groups[last]
+            if len(number) + stop - begin > _LONGEST:
+                break
+            sizes += (stop - begin,)
+            number += plain[begin:stop]
+            alone = first == 0 and last == len(groups) - 1
+            if len(number) >= _SHORTEST and _is_card(number, sizes, alone=alone):
+                # A single group behind or before a point is a fraction.
+                point = len(sizes) == 1 and (
+                    "." in (plain[groups[first][0] - 1 : groups[first][0]], plain[stop : stop + 1])
+                )
+                if not point or alone:
+                    found = last
+        if found is None:
+            first += 1
+        else:
+            yield groups[first][0], groups[found][1]
+            first = found + 1
+
+
+def _is_card(number: str, sizes: tuple[int, ...], *, alone: bool) -> bool:
+    grouped = len(sizes) == 1 or sizes in _PRINTED
+    if not grouped and alone:
+        even = len({*sizes[:-1]}) == 1 and sizes[-1] <= sizes[0]
+        grouped = even or (len(sizes) <= _MOST_GROUPS and min(sizes) >= _SMALLEST_GROUP)
+    return grouped and _NETWORK.fullmatch(number) is not None and bool(luhn.is_valid(number))
+
+
+def find_ibans(view: View) -> Iterator[tuple[int, int]]:
+    """IBANs of the registry's countries, in one piece or grouped, whose check digits and structure are right."""
+    plain = view.plain
+    if view.digits < 4:  # noqa: PLR2004 -- two check digits, and some of the account
+        return
+    for match in _IBAN_START.finditer(plain):
+        start = match.start() - 2
+        size = _LENGTHS.get(plain[start : start + 2].upper())
+        if size is None or not _stands_free(plain, start):
+            continue
+        end = _iban_end(plain, start, size)
+        if end is not None and iban.is_valid(
+            plain[start:end].replace("_", "").replace("\t", ""), check_country=False
+        ):
+            yield start, end
+
+
+def _stands_free(plain: str, start: int) -> bool:
+    return not plain[start - 1 : start].isalnum() or plain[max(0, start - 4) : start].lower() == "iban"
+
+
+def _iban_end(plain: str, start: int, size: int) -> int | None:
+    """Where `size` letters and digits end, if nothing but their separators is between and nothing clings to them."""
+    rest = _IBAN_REST.match(plain, start, start + _IBAN_REACH)
+    if rest is None:
+        return None
+    end = start
+    for count, match in enumerate(_CHARACTER.finditer(plain, start, rest.end()), 1):
+        end = match.end()
+        if count == size:
+            return None if plain[end : end + 1].isalnum() else end
+    return None

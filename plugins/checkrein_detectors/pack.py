@@ -1,0 +1,173 @@
+"""The pack: from the requested types to one scanner, from places in a view to spans of the raw text."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from checkrein.detection import Scanner, Span
+from checkrein.redaction import join_spans, redact
+
+from .api_keys import API_KEY_MAX, find_api_keys
+from .financial import CARD_MAX, IBAN_MAX, find_cards, find_ibans
+from .injection import INJECTION_MAX, find_hidden, find_injections
+from .lookalikes import ascii_table
+from .normalising import View, view_of
+from .passwords import PASSWORD_MAX, find_passwords
+from .personal import EMAIL_MAX, SSN_MAX, find_emails, find_ssns
+from .phones import PHONE_MAX, find_phones
+from .private_keys import find_private_keys
+
+__all__ = ["Pack", "pack"]
+
+Finder = Callable[[View], Iterable[tuple[int, int]]]
+Finders = Sequence[tuple[str, Finder]]
+
+# What the sender stretches with invisible characters may be twice as long as what is seen.
+_STRETCH: Final = 2
+
+_FINDERS: Final[Mapping[str, tuple[Finder, int | None]]] = {
+    "api_key": (find_api_keys, API_KEY_MAX),
+    "credit_card": (find_cards, CARD_MAX),
+    "email": (find_emails, EMAIL_MAX),
+    "iban": (find_ibans, IBAN_MAX),
+    "injection": (find_injections, INJECTION_MAX),
+    "password": (find_passwords, PASSWORD_MAX),
+    "phone": (find_phones, PHONE_MAX),
+    "private_key": (find_private_keys, None),
+    "us_ssn": (find_ssns, SSN_MAX),
+}
+
+# How often a text is read again with its findings taken out. Ordinary texts need one; what still moves after this is
+# left to the second look after redaction, which denies.
+_ROUNDS: Final = 4
+
+
+class Pack:
+    """All nine detectors (`checkrein.detection.DetectorPack`)."""
+
+    @property
+    def max_spans(self) -> Mapping[str, int | None]:
+        """Per type, the longest span in code points, the words that it leans on included; None when unbounded.
+
+        A finding that is longer, because invisible characters stretch it or because it is no ordinary key, is told as
+        several touching spans.
+        """
+        return _MAX_SPANS
+
+    def scanner(self, types: frozenset[str]) -> Scanner:
+        """Compile a scanner.
+
+        Args:
+            types: what to look for; nothing else is searched.
+
+        Raises:
+            ValueError: a type is none of this pack's.
+        """
+        unknown = sorted(types - _FINDERS.keys())
+        if unknown:
+            raise ValueError(f"`{unknown[0]}` is no type of this pack; it has {', '.join(sorted(_FINDERS))}")
+        ascii_table()  # built now and not during the first call
+        finders = tuple((name, _FINDERS[name][0]) for name in sorted(types))
+        hidden = "injection" in types
+
+        def scan(text: str) -> list[Span]:
+            found = _scan_once(text, finders, hidden=hidden)
+            if not found:
+                return []
+            return _cut_to_size(_settled(text, found, finders, hidden=hidden))
+
+        return scan
+
+
+_MAX_SPANS: Final[Mapping[str, int | None]] = MappingProxyType(
+    {name: None if longest is None else longest * _STRETCH for name, (_, longest) in _FINDERS.items()}
+)
+
+
+def _scan_once(text: str, finders: Finders, *, hidden: bool) -> list[Span]:
+    view = view_of(text)
+    found: list[Span] = []
+    for name, find in finders:
+        places = [(view.raw(start), view.raw(end)) for start, end in find(view)]
+        if hidden and name == "injection":
+            places += find_hidden(text)
+        found += _joined(name, places)
+    return found
+
+
+def _joined(name: str, places: list[tuple[int, int]]) -> list[Span]:
+    """Overlapping places of one type are one finding."""
+    joined: list[Span] = []
+    for start, end in sorted(places):
+        if joined and start < joined[-1].end:
+            joined[-1] = Span(name, joined[-1].start, max(joined[-1].end, end))
+        else:
+            joined.append(Span(name, start, end))
+    return joined
+
+
+def _settled(text: str, found: list[Span], finders: Finders, *, hidden: bool) -> list[Span]:
+    """Add what shows only when the findings are taken out, so that redaction leaves nothing to find.
+
+    Two numbers glued together are neither; with one of them gone, the other is.
+    """
+    for _ in range(_ROUNDS):
+        left, written = redact(text, found)
+        back = _WayBack(join_spans(found), written)
+        further = [
+            Span(span.type, back.start(span.start), back.end(span.end))
+            for span in _scan_once(left, finders, hidden=hidden)
+            if not back.is_written(span)
+        ]
+        if not further:
+            break
+        found += further
+    return found
+
+
+class _WayBack:
+    """From offsets in a redacted text to those of the text before; within a placeholder, to the finding's edge."""
+
+    def __init__(self, spans: Sequence[Span], written: Sequence[tuple[int, int]]) -> None:
+        self._spans = spans
+        self._written = written
+        self._starts = [start for start, _ in written]
+
+    def is_written(self, span: Span) -> bool:
+        index = bisect_right(self._starts, span.start) - 1
+        return index >= 0 and span.end <= self._written[index][1]
+
+    def start(self, place: int) -> int:
+        index = bisect_right(self._starts, place) - 1
+        if index < 0:
+            return place
+        past = place - self._written[index][1]
+        return self._spans[index].start if past < 0 else self._spans[index].end + past
+
+    def end(self, place: int) -> int:
+        index = bisect_right(self._starts, place - 1) - 1
+        if index < 0:
+            return place
+        return self._spans[index].end + max(0, place - self._written[index][1])
+
+
+def _cut_to_size(found: list[Span]) -> list[Span]:
+    by_type: dict[str, list[tuple[int, int]]] = {}
+    for name, start, end in found:
+        by_type.setdefault(name, []).append((start, end))
+    spans: list[Span] = []
+    for name, places in by_type.items():
+        longest = _MAX_SPANS[name]
+        for span in _joined(name, places):
+            size = longest or span.end - span.start
+            spans += (
+                Span(name, start, min(start + size, span.end)) for start in range(span.start, span.end, size)
+            )
+    return spans
+
+
+pack: Final = Pack()
+"""What the entry points name."""
