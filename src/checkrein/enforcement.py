@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from time import perf_counter_ns
 from typing import Any, Final, Self
 
@@ -66,6 +67,7 @@ class EnforcementPoint:
         self.log = record if isinstance(record, DecisionLog) else None
         self._write: Record = record.record if isinstance(record, DecisionLog) else record
         self._subscribers: tuple[Record, ...] = ()
+        self._subscribing = Lock()
         self._detectors = Detectors.load(self.settings.detectors)
 
     @classmethod
@@ -167,10 +169,12 @@ class EnforcementPoint:
         Returns:
             A function that ends it.
         """
-        self._subscribers = (*self._subscribers, subscriber)
+        with self._subscribing:
+            self._subscribers = (*self._subscribers, subscriber)
 
         def unsubscribe() -> None:
-            self._subscribers = tuple(one for one in self._subscribers if one is not subscriber)
+            with self._subscribing:
+                self._subscribers = tuple(one for one in self._subscribers if one is not subscriber)
 
         return unsubscribe
 
