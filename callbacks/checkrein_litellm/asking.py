@@ -1,0 +1,188 @@
+"""Puts a call's questions to the enforcement point, and ends the call when an answer is a denial."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final
+
+from litellm.proxy._types import UserAPIKeyAuth
+
+from checkrein import AccessRequest, Decision, EnforcementPoint, Entity, Stage
+from checkrein.errors import RequestError
+from checkrein.ids import new_id
+
+from . import facts
+from .calls import Call, Calls
+from .denial import CallDenied
+from .identity import authenticated, identity_of
+from .surfaces import Surfaces
+
+__all__ = ["Asker"]
+
+_log = logging.getLogger("checkrein.litellm")
+_NOTHING: Final = Surfaces()
+
+
+class Asker:
+    """Asks about calls.
+
+    Args:
+        pep: the enforcement point.
+
+    Attributes:
+        calls: those under way.
+    """
+
+    def __init__(self, pep: EnforcementPoint) -> None:
+        self.pep = pep
+        self.calls = Calls()
+
+    def begin(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any]) -> Call:
+        """Begin a call, and remember it for the hooks to come.
+
+        Args:
+            key: what the proxy authenticated; None for a call of its own.
+            data: the request.
+        """
+        own, theirs = _call_ids(data)
+        call = Call(
+            call_id=own,
+            key=key,
+            identity=identity_of(key, data, self.pep.settings.identity.get("litellm")),
+            environment=facts.environment(key, theirs),
+            usage=facts.usage_of(key),
+        )
+        self.calls.remember(data, call)
+        return call
+
+    async def ask(  # noqa: PLR0913 -- the parts of one question
+        self,
+        call: Call,
+        stage: Stage,
+        model: str,
+        surfaces: Surfaces,
+        *,
+        context: Mapping[str, Any],
+        supports: frozenset[str],
+    ) -> Decision:
+        """Ask for a decision.
+
+        Raises:
+            CallDenied: it is a denial.
+        """
+        resource = Entity(type="model", id=model, properties=facts.model_properties(model))
+        if surfaces.uninspected:
+            context = {**context, "uninspected": surfaces.uninspected}
+        request = _request(call, stage, resource, context, surfaces, supports)
+        return self._hold(call, await self.pep.adecide(request, facts.model_properties))
+
+    def write(self, call: Call, decision: Decision, change: Callable[[], None]) -> None:
+        """Let the host write a decision's changes.
+
+        Raises:
+            CallDenied: it could not.
+        """
+        if not decision.enforced:
+            return
+        failed: Exception | None = None
+        try:
+            change()
+        except Exception as error:  # noqa: BLE001 -- whatever it is, what the permit is bound to does not hold
+            failed = error
+        if failed is not None:
+            self._hold(call, self.pep.report_failure(decision, failed))
+
+    def refuse(self, call: Call, resource: Entity, code: str, message: str) -> None:
+        """Deny what no engine can be asked; under monitor the call passes, unjudged from here on.
+
+        Raises:
+            CallDenied: unless the settings only monitor.
+        """
+        request = _request(call, Stage.PRE_PROMPT, resource, {}, _NOTHING, frozenset())
+        self._hold(call, self.pep.refuse(request, code, message))
+        call.let_pass = True
+
+    async def safely(self, data: MutableMapping[str, Any], flow: Awaitable[None]) -> None:
+        """Run one hook's flow; what the guard itself fails at denies, and is recorded.
+
+        Raises:
+            CallDenied: the call must not go on.
+        """
+        failed: Exception | None = None
+        try:
+            await flow
+        except CallDenied:
+            raise
+        except Exception as error:  # noqa: BLE001 -- a bug of ours must not open, nor look like an outage
+            failed = error
+        if failed is None:
+            return
+        call = self.calls.of(data) or self.begin(authenticated(data), data)
+        if isinstance(failed, RequestError):
+            self.refuse(call, resource_of(data, "request"), failed.code, failed.message)
+            return
+        # Neither the error's text nor its values: they can hold a piece of the prompt.
+        place = traceback.extract_tb(failed.__traceback__)[-1]
+        kind = type(failed).__name__
+        _log.error("the guard failed with `%s` at %s:%s", kind, place.filename, place.lineno)
+        self.refuse(call, resource_of(data, "request"), "failure.host_error", f"`{kind}` in the guard")
+
+    def stand(self, call: Call) -> Call:
+        """Deny once more what was denied before: nobody routes around a denial.
+
+        Raises:
+            CallDenied: the call was denied.
+        """
+        if call.denial is not None:
+            raise CallDenied(call.denial)
+        return call
+
+    def _hold(self, call: Call, decision: Decision) -> Decision:
+        call.last = decision
+        if decision.denied:
+            call.denial = decision
+            raise CallDenied(decision)
+        return decision
+
+
+def resource_of(data: Mapping[str, Any], call_type: str) -> Entity:
+    """What a request asks for, as far as it says."""
+    model = data.get("model")
+    if isinstance(model, str) and model:
+        return Entity(type="model", id=model)
+    return Entity(type="endpoint", id=call_type)
+
+
+def _request(  # noqa: PLR0913, PLR0917 -- the parts of one question
+    call: Call,
+    stage: Stage,
+    resource: Entity,
+    context: Mapping[str, Any],
+    surfaces: Surfaces,
+    supports: frozenset[str],
+) -> AccessRequest:
+    return AccessRequest(
+        stage=stage,
+        subject=call.identity.subject,
+        resource=resource,
+        context={"operation": "chat", "environment": dict(call.environment), **context},
+        segments=tuple(surfaces.segments),
+        supports=supports,
+        call_id=call.call_id,
+        attempt=max(call.attempt, 1),
+        identity=call.identity.facts,
+    )
+
+
+def _call_ids(data: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Our id of the call, and the one that its caller chose, if it did."""
+    request = data.get("proxy_server_request")
+    headers = request.get("headers") if isinstance(request, Mapping) else None
+    names = {str(name).lower() for name in headers} if isinstance(headers, Mapping) else set()
+    known = data.get("litellm_call_id")
+    if not isinstance(known, str) or not known:
+        return new_id(), None
+    # Two calls could share an id that a caller chose.
+    return (new_id(), known) if "x-litellm-call-id" in names else (known, None)

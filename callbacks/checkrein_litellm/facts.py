@@ -1,0 +1,205 @@
+"""What LiteLLM knows of a call: deployments and their prices, tokens, the key's budget, the endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import litellm
+from litellm.proxy._types import UserAPIKeyAuth
+from pydantic import BaseModel
+
+from .leaves import member
+
+__all__ = [
+    "called_model",
+    "deployments",
+    "environment",
+    "model_name",
+    "model_properties",
+    "outcome_of",
+    "prompt_tokens",
+    "router",
+    "usage_of",
+    "warm",
+]
+
+# Counted on the event loop up to here, in a thread up to there, and not at all beyond: unknown stays unknown.
+_INLINE_CHARACTERS: Final = 32_000
+_COUNTED_CHARACTERS: Final = 1_000_000
+# USD per token -> micro-USD per million tokens.
+_PRICE_SCALE: Final = 10**12
+_TOKEN_COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
+
+
+def router() -> Any:
+    """The proxy's router, or None outside of a proxy."""
+    return getattr(sys.modules.get("litellm.proxy.proxy_server"), "llm_router", None)
+
+
+def deployments(model: str) -> list[Mapping[str, Any]]:
+    """What the proxy would call under this name: a model group, an alias, a wildcard or a deployment's id."""
+    active = router()
+    if active is None:
+        return []
+    named = active.get_model_list(model_name=model)
+    if named:
+        return list(named)
+    one = active.get_deployment(model_id=model)
+    return [] if one is None else [one.model_dump()]
+
+
+def model_name(model: str) -> str:
+    """The name that policies see: of an alias or a deployment's id the model group, else the name itself."""
+    active = router()
+    if active is None:
+        return model
+    alias = active.get_model_from_alias(model=model)
+    if alias:
+        return str(alias)
+    one = active.get_deployment(model_id=model)
+    return model if one is None else _group(one.model_name, one.model_info.model_dump(), model)
+
+
+def called_model(kwargs: Mapping[str, Any]) -> str:
+    """The model group that is really called, as the router wrote it down for a deployment.
+
+    Args:
+        kwargs: of the deployment hook.
+    """
+    metadata: Mapping[str, Any] = {}
+    for bucket in ("metadata", "litellm_metadata"):
+        found = kwargs.get(bucket)
+        if isinstance(found, Mapping) and found.get("deployment"):
+            metadata = found
+    model = str(kwargs.get("model") or "")
+    if metadata.get("deployment") != model:
+        # Whoever changed the model after the router chose it did not change the router's notes.
+        return model
+    group = str(metadata.get("deployment_model_name") or model)
+    info = metadata.get("model_info")
+    return _group(group, info if isinstance(info, Mapping) else {}, str(metadata.get("model_group") or model))
+
+
+def model_properties(model: str) -> dict[str, Any]:
+    """`provider`, `input_price` and `output_price` (micro-USD per million tokens) of a model group.
+
+    What its deployments do not share is unknown, and the dearest price counts; unknown is absent.
+    """
+    found = deployments(model)
+    providers = {_provider(one.get("litellm_params") or {}) for one in found}
+    properties: dict[str, Any] = {}
+    if len(providers) == 1 and None not in providers:
+        properties["provider"] = providers.pop()
+    for name, key in (("input_price", "input_cost_per_token"), ("output_price", "output_cost_per_token")):
+        prices = [_price(one, key) for one in found]
+        known = [price for price in prices if price is not None]
+        if known and len(known) == len(prices):
+            properties[name] = max(known)
+    return properties
+
+
+async def prompt_tokens(texts: list[str]) -> int | None:
+    """About how many tokens the prompt has (cl100k), or None where counting would take too long."""
+    text = "\n".join(texts)
+    if len(text) > _COUNTED_CHARACTERS:
+        return None
+    if len(text) > _INLINE_CHARACTERS:
+        return await asyncio.to_thread(_count, text)
+    return _count(text)
+
+
+def warm() -> None:
+    """Load the tokenizer now: the first count takes half a second, which no caller should wait for."""
+    _count("warm")
+
+
+def outcome_of(answers: Sequence[Any]) -> tuple[dict[str, int], str | None]:
+    """What the provider told of its answer, as far as it did.
+
+    Args:
+        answers: the answer, or the chunks of one; the last that tells counts.
+
+    Returns:
+        `prompt_tokens`, `completion_tokens` and `total_tokens`, and why the first choice ended.
+    """
+    tokens: dict[str, int] = {}
+    finish: str | None = None
+    for answer in answers:
+        usage = member(answer, "usage")
+        if isinstance(usage, Mapping | BaseModel):
+            counts = {name: member(usage, name) for name in _TOKEN_COUNTS}
+            tokens = {name: count for name, count in counts.items() if type(count) is int and count >= 0}
+        for choice in (member(answer, "choices") or ())[:1]:
+            reason = member(choice, "finish_reason")
+            finish = reason if isinstance(reason, str) else finish
+    return tokens, finish
+
+
+def usage_of(key: UserAPIKeyAuth | None) -> dict[str, int]:
+    """`spent_micros` and `limit_micros` of the key; empty without a budget: nothing is counted then."""
+    if key is None or key.max_budget is None:
+        return {}
+    spent, limit = _micros(key.spend), _micros(key.max_budget)
+    return {} if spent is None or limit is None else {"spent_micros": spent, "limit_micros": limit}
+
+
+def environment(key: UserAPIKeyAuth | None, client_call_id: str | None) -> dict[str, str]:
+    """Where the call came in.
+
+    Args:
+        key: what was authenticated.
+        client_call_id: the id that the caller chose for it; never trusted to be unique.
+    """
+    found = {"host": "litellm-proxy", "endpoint": (key.request_route if key else None) or "internal"}
+    if client_call_id:
+        found["client_call_id"] = client_call_id[:128]
+    return found
+
+
+def _group(group: str, info: Mapping[str, Any], asked: str) -> str:
+    public = info.get("team_public_model_name")
+    if isinstance(public, str) and public:
+        return public
+    # A wildcard's name is a pattern; the name that matched it says what is called.
+    return asked if "*" in group else group
+
+
+def _provider(params: Mapping[str, Any]) -> str | None:
+    try:
+        _, provider, _, _ = litellm.get_llm_provider(
+            model=str(params.get("model")),
+            custom_llm_provider=params.get("custom_llm_provider"),
+            api_base=params.get("api_base"),
+        )
+    except Exception:  # noqa: BLE001 -- LiteLLM raises what it likes for a provider that it does not know
+        return None
+    return provider or None
+
+
+def _price(deployment: Mapping[str, Any], key: str) -> int | None:
+    params, info = deployment.get("litellm_params") or {}, deployment.get("model_info") or {}
+    cost = params.get(key) if params.get(key) is not None else info.get(key)
+    if cost is None:
+        try:
+            # A model that the router registered itself, without a price, is told to cost nothing.
+            cost = litellm.get_model_info(model=str(params.get("model"))).get(key) or None
+        except Exception:  # noqa: BLE001 -- a model that is not mapped raises, its price is unknown
+            return None
+    if not isinstance(cost, int | float) or isinstance(cost, bool) or not math.isfinite(cost) or cost < 0:
+        return None
+    return round(cost * _PRICE_SCALE)
+
+
+def _micros(usd: float | None) -> int | None:
+    if usd is None or not math.isfinite(usd):
+        return None
+    return round(usd * 1_000_000)
+
+
+def _count(text: str) -> int:
+    # No model: some names would load a tokenizer from a hub.
+    return int(litellm.token_counter(model="", text=text))

@@ -1,0 +1,159 @@
+"""Every string in a JSON value or a model of LiteLLM's, and whether it is text.
+
+The walk knows no message format by heart: what it does not know it reads, so that a field which a provider
+adds tomorrow is judged too. No text is only one word, an identifier, or binary content, which is told as
+`uninspected`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from pydantic import BaseModel
+
+from checkrein.errors import RequestError
+
+__all__ = ["Leaf", "Path", "kind_of", "leaves", "member"]
+
+Path = tuple[str | int, ...]
+
+# What people and models say: text even when it is a single word.
+_SPOKEN: Final = frozenset(
+    {
+        "arguments",
+        "content",
+        "messages",
+        "reasoning",
+        "reasoning_content",
+        "refusal",
+        "summary",
+        "text",
+        "thinking",
+        "transcript",
+    }
+)
+_WORD: Final = re.compile(r"[A-Za-z_]{1,32}")
+_NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z_$.\-]{0,63}[0-9]{0,3}")
+_IDENTIFIER: Final = re.compile(
+    r"(?:call|chatcmpl|fc|file|msg|resp|rs|toolu)[_-]"
+    r"(?:[A-Za-z0-9]{4,128}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+)
+_DATA_URL: Final = re.compile(r"data:([a-z]{1,32})/?[a-zA-Z0-9.+\-]{0,64};base64,")
+# What is shorter could be a number that matters; a signature or a picture is longer.
+_BINARY: Final = re.compile(r"[A-Za-z0-9+/_=\-]{64,}")
+_BINARY_KEYS: Final[Mapping[Any, str]] = {
+    "b64_json": "image",
+    "data": "audio",
+    "encrypted_content": "",
+    "file_data": "file",
+    "signature": "",
+    "thought_signature": "",
+}
+_KINDS: Final = {
+    "application": "file",
+    "audio": "audio",
+    "document": "file",
+    "file": "file",
+    "image": "image",
+    "image_url": "image",
+    "input_audio": "audio",
+    "input_file": "file",
+    "input_image": "image",
+    "video": "video",
+    "video_url": "video",
+}
+_NAME_OF: Final = "name of"
+
+
+class Leaf(NamedTuple):
+    """A string and where it stands.
+
+    Args:
+        path: its place, from the top.
+        container: the mapping, list or model that holds it; None for the name of a field.
+        key: its key, index or field there.
+        text: the string; empty where only `kind` is told.
+        kind: what stands here besides text: `image`, `audio`, `video`, `file`, or nothing.
+    """
+
+    path: Path
+    container: Any
+    key: Any
+    text: str
+    kind: str = ""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it says something."""
+        if not self.text.strip():
+            return False
+        if self.container is None or self.key in _SPOKEN or (len(self.path) > 1 and self.path[-2] in _SPOKEN):
+            return True
+        return not (_WORD.fullmatch(self.text) or _IDENTIFIER.fullmatch(self.text))
+
+
+def leaves(container: Any, key: Any, path: Path, max_depth: int) -> Iterator[Leaf]:
+    """Every string at or below one member of a mapping, a list or a model.
+
+    Args:
+        container: a mapping, a list or a model.
+        key: the member's key, index or field.
+        path: the member's path; members of a list that number themselves (`index`) go by that number.
+        max_depth: longest path that is read.
+
+    Raises:
+        RequestError: it is nested over the limit.
+    """
+    value = member(container, key)
+    if isinstance(value, str):
+        yield Leaf(path, container, key, value)
+        return
+    children = _children(value)
+    if children is None:
+        return
+    if len(path) > max_depth:
+        raise RequestError("limit.depth", "the request is nested over the limit `limits.depth`")
+    if isinstance(value, list):
+        for index, child in children:
+            number = member(child, "index") if isinstance(child, Mapping | BaseModel) else None
+            name = number if type(number) is int else index
+            yield from leaves(value, index, (*path, name), max_depth)
+        return
+    kind = member(value, "type")
+    if isinstance(kind, str) and kind in _KINDS:
+        yield Leaf(path, None, key, "", _KINDS[kind])
+    for name, _ in children:
+        if not _NAME.fullmatch(str(name)):
+            yield Leaf((_NAME_OF, *path, name), None, name, str(name))
+        yield from leaves(value, name, (*path, name), max_depth)
+
+
+def kind_of(leaf: Leaf) -> str | None:
+    """What a string holds if it is no text: `image`, `audio`, `video`, `file`, or `""` for a signature."""
+    url = _DATA_URL.match(leaf.text)
+    if url is not None:
+        return _KINDS.get(url.group(1), "file")
+    if leaf.key in _BINARY_KEYS and _BINARY.fullmatch(leaf.text):
+        return _BINARY_KEYS[leaf.key]
+    return None
+
+
+def member(container: Any, key: Any) -> Any:
+    """One member of a mapping, a list or a model; None where there is none."""
+    if isinstance(container, BaseModel):
+        return getattr(container, key, None)
+    if isinstance(container, Mapping):
+        return container.get(key)
+    return container[key]
+
+
+def _children(value: Any) -> Iterable[tuple[Any, Any]] | None:
+    if isinstance(value, Mapping):
+        return value.items()
+    if isinstance(value, BaseModel):
+        return list(value)
+    if isinstance(value, list):
+        return enumerate(value)
+    return None

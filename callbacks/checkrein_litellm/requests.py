@@ -1,0 +1,175 @@
+"""What a chat request may hold: what of it reaches the provider, and what no policy could govern."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from .leaves import member
+
+__all__ = ["CONTROLS", "MAX_TOKENS", "max_tokens_of", "problem_of", "text_keys", "tool_names"]
+
+MAX_TOKENS: Final = (
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_new_tokens",
+    "max_tokens_to_sample",
+)
+"""The names under which a request limits its answer: the first is everybody's, the others some providers'."""
+
+CONTROLS: Final = frozenset(
+    {
+        "allowed_openai_params",
+        "api_key",
+        "api_version",
+        "applied_guardrails",
+        "cache",
+        "caching",
+        "content_policy_fallbacks",
+        "context_window_fallbacks",
+        "drop_params",
+        "fallbacks",
+        "guardrails",
+        "litellm_call_id",
+        "litellm_logging_obj",
+        "litellm_metadata",
+        "litellm_session_id",
+        "litellm_trace_id",
+        "messages",
+        "metadata",
+        "model",
+        "proxy_server_request",
+        "router_settings_override",
+        "secret_fields",
+        "tags",
+        "timeout",
+    }
+)
+"""What LiteLLM itself reads or sets, and no provider sees as text."""
+
+# Each of them changes what is sent, or whom it is sent to, after the last hook that could see it.
+_UNGOVERNED: Final = frozenset(
+    {
+        "api_base",
+        "assistant_continue_message",
+        "azure",
+        "base_url",
+        "bos_token",
+        "context_window_fallback_dict",
+        "custom_llm_provider",
+        "custom_prompt_dict",
+        "deployment_id",
+        "eos_token",
+        "extra_body",
+        "final_prompt_value",
+        "hf_model_name",
+        "initial_prompt_value",
+        "knowledge_bases",
+        "litellm_system_prompt",
+        "model_alias_map",
+        "model_config",
+        "model_list",
+        "prompt_id",
+        "prompt_variables",
+        "roles",
+        "silent_model",
+        "use_litellm_proxy",
+        "user_config",
+        "user_continue_message",
+        "vector_store_ids",
+    }
+)
+_FALLBACKS: Final = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
+# A fallback may replace the whole request; only what the deployment hook judges again is let through.
+_OF_A_FALLBACK: Final = frozenset({"messages", "model"})
+_MAX_NESTING: Final = 4
+
+
+def problem_of(  # noqa: PLR0911 -- one line per reason
+    data: Mapping[str, Any], guardrail: str
+) -> tuple[str, str] | None:
+    """Why a chat request cannot be governed, as a reason's code and message; None if it can.
+
+    Args:
+        data: the request, as the pre-call hook gets it.
+        guardrail: this guardrail's name in the proxy's configuration.
+    """
+    model = data.get("model")
+    if not isinstance(model, str) or not model:
+        return "unsupported_request.model", "the request names no model"
+    if "," in model:
+        return "unsupported_request.several_models", "the request names several models at once"
+    key = next((key for key in sorted(_UNGOVERNED & data.keys()) if data[key] not in (None, False)), None)
+    if key is not None:
+        return f"unsupported_request.{key}", f"`{key}` changes the call after it was judged"
+    key = next((key for key in _FALLBACKS if not _governed(data, key)), None)
+    if key is not None:
+        return f"unsupported_request.{key}", "a fallback may name `model` and `messages`, no more"
+    if any(member(tool, "type") == "file_search" for tool in _tools(data, "tools")):
+        return "unsupported_request.file_search", "what is found would not be judged"
+    if _in_a_pipeline(data, guardrail):
+        return "misconfigured.pipeline", "a pipeline of LiteLLM's `policies` runs this guardrail"
+    return None
+
+
+def text_keys(data: Mapping[str, Any]) -> list[str]:
+    """The parameters beside `messages` that reach the provider, in the request's order."""
+    return [key for key in data if key not in CONTROLS]
+
+
+def max_tokens_of(data: Mapping[str, Any]) -> int | None:
+    """The largest answer that the request asks for, in tokens; None where it sets no limit."""
+    asked = [data[key] for key in MAX_TOKENS if type(data.get(key)) is int]
+    return max(asked, default=None)
+
+
+def tool_names(data: Mapping[str, Any]) -> list[str]:
+    """The names of the tools that the model may call."""
+    names = [_name_of(tool) for key in ("tools", "functions") for tool in _tools(data, key)]
+    return [name for name in names if name]
+
+
+def _name_of(tool: Mapping[str, Any]) -> str:
+    function = tool.get("function")
+    name = function.get("name") if isinstance(function, Mapping) else tool.get("name")
+    return name if isinstance(name, str) else ""
+
+
+def _tools(data: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    tools = data.get(key)
+    return [tool for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
+
+
+def _governed(data: Mapping[str, Any], key: str) -> bool:
+    override = data.get("router_settings_override")
+    holders = (data, override) if isinstance(override, Mapping) else (data,)
+    return all(_governed_fallbacks(holder.get(key), _MAX_NESTING) for holder in holders)
+
+
+def _governed_fallbacks(value: Any, nesting: int) -> bool:
+    if value is None or isinstance(value, str):
+        return True
+    if nesting <= 0:
+        return False
+    if isinstance(value, list):
+        return all(_governed_fallbacks(one, nesting - 1) for one in value)
+    if not isinstance(value, Mapping):
+        return False
+    if set(value) <= _OF_A_FALLBACK and isinstance(value.get("model"), str):
+        return True
+    # `{group: [other, ...]}`: which groups follow which.
+    return all(
+        isinstance(one, list) and all(_governed_fallbacks(item, nesting - 2) for item in one)
+        for one in value.values()
+    )
+
+
+def _in_a_pipeline(data: Mapping[str, Any], guardrail: str) -> bool:
+    for bucket in ("metadata", "litellm_metadata"):
+        metadata = data.get(bucket)
+        pipelines = metadata.get("_guardrail_pipelines") if isinstance(metadata, Mapping) else None
+        for _, pipeline in pipelines or ():
+            if any(getattr(step, "guardrail", None) == guardrail for step in getattr(pipeline, "steps", ())):
+                return True
+    return False
