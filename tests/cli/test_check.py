@@ -171,7 +171,7 @@ def test_the_denials_fired_through_a_proxy_are_listed(run, litellm, tmp_path):
     config.write_text("direct streamed")
     result = run("check", "--litellm", config)
     assert result.exit_code == 0
-    assert "ok pre_prompt direct seen ok pre_prompt streamed seen" in words(result)
+    assert "ok pre_prompt direct seen ok pre_prompt streamed seen 2 denials held" in words(result)
 
 
 def test_one_denial_that_came_through_fails_the_check(run, litellm, tmp_path):
@@ -179,7 +179,7 @@ def test_one_denial_that_came_through_fails_the_check(run, litellm, tmp_path):
     config.write_text("direct hole")
     result = run("check", "--litellm", config)
     assert result.exit_code == 4
-    assert "FAILED pre_prompt hole" in words(result)
+    assert "FAILED pre_prompt hole seen 1 of 2 denials did not hold" in words(result)
     told = json.loads(run("check", "--litellm", config, "--json").stdout)
     assert [one["ok"] for one in told["litellm"]] == [True, False]
     assert told["litellm"][0]["stage"] == "pre_prompt"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.console import RenderableType
@@ -142,7 +142,7 @@ def _lines(stage: Report) -> Iterator[Text]:
         yield plain("opens on ", FAINT) + joined(stage["opens_on"], WARNING if stage["can_open"] else FAINT)
 
 
-def render_probes(results: Iterable[Any], title: str) -> Iterator[RenderableType]:
+def render_probes(results: Sequence[Any], title: str) -> Iterator[RenderableType]:
     """The synthetic denials that were fired through a host.
 
     Args:
@@ -160,3 +160,9 @@ def render_probes(results: Iterable[Any], title: str) -> Iterator[RenderableType
             told += plain(f"\n{result.detail}", FAINT if result.ok else BAD)
         grid.add_row(mark, plain(result.stage), told)
     yield from section(title, grid)
+    through = sum(1 for result in results if not result.ok)
+    yield Text("")
+    if through:
+        yield Text(f"{through} of {counted(len(results), 'denial')} did not hold", style=BAD)
+    elif results:
+        yield Text(f"{counted(len(results), 'denial')} held", style=GOOD)
