@@ -10,6 +10,8 @@ from structlog.typing import EventDict
 
 from checkrein.decision import Decision
 
+from .encoding import encode
+
 __all__ = ["Echoes", "hide"]
 
 _LONGEST: Final = 512
@@ -37,7 +39,7 @@ def hide(event: EventDict, repeats: Callable[[str], bool], longest_property: int
         if isinstance(value, bool | float | int | None):
             continue
         # Looked at further than is shown: a finding that the cut runs through is one as well.
-        if repeats(value[: 2 * longest] if isinstance(value, str) else repr(value)):
+        if repeats(value[: 2 * longest] if isinstance(value, str) else encode({key: value}).decode()):
             place[key], place[f"{key}_masked"] = "", True
         elif isinstance(value, str):
             place[key] = value[:longest]
@@ -62,8 +64,9 @@ class Echoes:
 
     @cached_property
     def _found(self) -> set[str]:
-        joined = "\n".join(segment.text for segment in self._decision.request.segments)
-        return {joined[one.start : one.end].strip() for one in self._decision.findings} - {""}
+        findings = self._decision.findings
+        joined = "\n".join(segment.text for segment in self._decision.request.segments) if findings else ""
+        return {joined[one.start : one.end].strip() for one in findings} - {""}
 
     @cached_property
     def _runs(self) -> set[str]:
@@ -71,5 +74,5 @@ class Echoes:
         if not document:
             return set()  # refused: nobody whose words these are has read the text
         texts = [segment.text for segment in self._decision.request.segments]
-        texts.append(str(document["context"].get("tool", "")))
+        texts.append(str(document.get("context", {}).get("tool", "")))
         return {text[at : at + _RUN] for text in texts for at in range(0, len(text) - _RUN + 1, _RUN)}

@@ -53,9 +53,8 @@ class DecisionLog:
             try:
                 target.write(())
             except OSError as error:
-                raise SettingsError(
-                    f"the decision log `{settings.to}` cannot be opened: {error.strerror}; name another"
-                ) from error
+                problem = f"the decision log `{settings.to}` cannot be opened: {error.strerror}"
+                raise SettingsError(f"{problem}; name another file") from error
         self._sink = Sink(target, settings.queue)
         secret = settings.digest_key
         key = secret.get_secret_value().encode() if secret else secrets.token_bytes(32)

@@ -15,6 +15,7 @@ from structlog.typing import EventDict
 from checkrein.decision import Decision
 from checkrein.detection import Span
 from checkrein.redaction import redact
+from checkrein.vocabulary import AccessRequest
 
 from .echoes import Echoes, hide
 from .recording import named
@@ -61,8 +62,8 @@ class Masking:
             hide(event, lambda _: False, sys.maxsize)
         else:
             hide(event, (lambda _: True) if no_store else Echoes(decision), _LONGEST)
-        event["text"] = 0
-        event["input"] = self._input(event, decision, content) if decision.document else _refused(decision)
+        refused = None if decision.document else _refused(decision.request)
+        event["input"] = refused or self._input(event, decision, content)
         return event
 
     def _digest(self, text: str | bytes) -> str:
@@ -71,12 +72,14 @@ class Masking:
         return digest.hexdigest()
 
     def _input(self, event: EventDict, decision: Decision, content: Content) -> dict[str, Any]:
-        context: Mapping[str, Any] = decision.document["context"]
+        context: Mapping[str, Any] = decision.document.get("context", {})
         shown = dict(context) if content == "full" else self._facts(context)
+        event["text"] = len(str(context.get("tool", ""))) if content == "full" else 0
         for key in _TEXTS:
             if key in context:
                 shown[key] = self._segments(event, decision, context[key], content)
-        _list(shown, "findings", context["findings"], len(context["findings"]))
+        findings = context.get("findings", [])
+        _list(shown, "findings", findings, len(findings))
         return {**decision.document, "context": shown}
 
     def _facts(self, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,7 +119,7 @@ class Masking:
         for index, seen in enumerate(facts["segments"][:_MOST]):
             text = decision.request.segments[index].text
             entry = {**seen, "digest": self._digest(text)}
-            if content != "full" and not _NAME.fullmatch(seen["role"]):
+            if content != "full" and not _NAME.fullmatch(str(seen["role"])):
                 entry["role"] = "other"
             # Where the document has no text, no detector has read it: it could not be masked.
             if content != "facts" and "text" in facts:
@@ -143,13 +146,12 @@ def _short(value: Any) -> Any:
     return [_short(item) for item in value[:_MOST]] if isinstance(value, list) else value
 
 
-def _refused(decision: Decision) -> dict[str, Any]:
+def _refused(request: AccessRequest) -> dict[str, Any]:
     """What is safe to show of a request that was refused before it was read: names and sizes."""
-    request = decision.request
+    texts = [getattr(segment, "text", None) for segment in request.segments]
     return {
-        "subject": {"type": named(request.subject.type), "id": named(request.subject.id)},
-        "action": {"name": named(request.action_name)},
-        "resource": {"type": named(request.resource.type), "id": named(request.resource.id)},
-        "segments": len(request.segments),
-        "length": sum(len(one.text) for one in request.segments if isinstance(one.text, str)),
+        "subject": {name: named(getattr(request.subject, name, None)) for name in ("type", "id")},
+        "resource": {name: named(getattr(request.resource, name, None)) for name in ("type", "id")},
+        "segments": len(texts),
+        "length": sum(len(text) for text in texts if isinstance(text, str)),
     }

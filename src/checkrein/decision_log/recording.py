@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -51,7 +52,7 @@ def concluded(_logger: Any, _method: str, event: EventDict) -> EventDict:
     if len(reasons) > _MOST:
         event["reasons_omitted"] = len(reasons) - _MOST
     event["obligations"] = [
-        _known(type=own.type, properties=dict(own.properties), id=own.id, state=one.state)
+        _known(type=own.type, properties=_copied(own.properties), id=own.id, state=one.state)
         for one in decision.obligations
         for own in (one.obligation,)
     ]
@@ -81,6 +82,10 @@ def _summary(changes: Changes) -> dict[str, Any]:
     limits = {"model": changes.model, "max_tokens": changes.max_tokens, "no_store": changes.no_store}
     summary = {"texts": len(changes.texts), **limits, **names}
     return {key: value for key, value in summary.items() if value}
+
+
+def _copied(value: object) -> dict[Any, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}
 
 
 def _known(**values: Any) -> dict[str, Any]:

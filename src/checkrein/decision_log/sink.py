@@ -143,15 +143,18 @@ class Sink:
 
     def _run(self) -> None:
         pause = 0.0
-        while not self._closed:
+        while True:
             if not (self._queue or self._lines):
                 if self._closing:
                     return
                 self._sleep(None)
             while not self._wake.empty():
                 self._sleep(0)
-            if pause or not (len(self._queue) >= _BATCH or self._hurried or self._closing):
+            hurry = self._lines or len(self._queue) >= _BATCH or self._hurried or self._closing
+            if pause or not hurry:
                 self._sleep(pause or _GATHER)
+            if self._closed:
+                return
             try:
                 self._write_batch()
                 pause = 0.0
@@ -175,16 +178,17 @@ class Sink:
         self._finish(done, "written")
 
     def _encode_batch(self) -> None:
-        taken = 0
-        while self._queue and taken < _BATCH:
+        events = slots = 0
+        while self._queue and events + slots < _BATCH:
             event, text = self._queue.popleft()
-            taken += 1 + text // _TEXT_SLOT
-            with self._done:
-                self._room += text // _TEXT_SLOT
+            events += 1
+            slots += text // _TEXT_SLOT
             try:
                 self._lines.append(encode(event, text))
             except Exception:  # noqa: BLE001 -- a foreign value that cannot even be looked at
                 self._finish(1, "encoding_failed")
+        with self._done:
+            self._room += slots
 
     def _finish(self, events: int, how: str) -> None:
         with self._done:

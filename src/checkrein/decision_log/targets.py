@@ -44,7 +44,7 @@ class File:
         if self._fd is None:
             # Python opens with O_CLOEXEC by itself (PEP 446).
             self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        taken = os.write(self._fd, data)
+        taken = os.write(self._fd, data) if data else 0
         self._whole = data[:taken].endswith(b"\n") or not data
         return taken
 
