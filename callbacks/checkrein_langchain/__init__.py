@@ -9,6 +9,14 @@ except ModuleNotFoundError as error:
 
 from .denial import AnswerWithheldError, PolicyDenied
 from .guarded import GuardedChatModel, guard
+from .handler import PolicyCallbackHandler
 from .identity import as_subject
 
-__all__ = ["AnswerWithheldError", "GuardedChatModel", "PolicyDenied", "as_subject", "guard"]
+__all__ = [
+    "AnswerWithheldError",
+    "GuardedChatModel",
+    "PolicyCallbackHandler",
+    "PolicyDenied",
+    "as_subject",
+    "guard",
+]

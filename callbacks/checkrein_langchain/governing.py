@@ -32,6 +32,7 @@ from .models import (
     renamed,
     show_changes,
     without_tools,
+    without_tracing,
 )
 from .requests import ask, offered_tools, read_call
 from .results import chunk_of, finish_reason, read_answer, rewritten, tokens_of
@@ -230,7 +231,7 @@ class Call:
         Raises:
             PolicyDenied: the answer is denied, or a change cannot be made.
         """
-        step = Generate(self.model, self.messages, self.stop, self.sent, self.no_store)
+        step = Generate(self.model, self.messages, self.stop, without_tracing(self.sent), self.no_store)
         result: ChatResult | Exception = yield step
         if isinstance(result, Exception):
             raise self._shown(result)
@@ -242,7 +243,7 @@ class Call:
     def stream(self) -> Flow[list[ChatGenerationChunk]]:
         """As `answer`, streamed: held whole, then given out as it came, or as one changed chunk."""
         limit = self.pep.settings.limits.text
-        step = Collect(self.model, self.messages, self.stop, self.sent, limit)
+        step = Collect(self.model, self.messages, self.stop, without_tracing(self.sent), limit)
         ended: bool | Exception = yield step
         overflown = ended is False
         if overflown:

@@ -9,6 +9,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 
 __all__ = [
+    "ADDRESSES",
+    "TOKEN_LIMITS",
     "ModelChangeError",
     "asked_name",
     "check_options",
@@ -22,10 +24,11 @@ __all__ = [
     "show_changes",
     "tool_names",
     "without_tools",
+    "without_tracing",
 ]
 
 # Beside its name, a model with one of these reaches something that the name does not choose.
-_ADDRESSES: Final = (
+ADDRESSES: Final = (
     "azure_deployment",
     "deployment",
     "deployment_id",
@@ -39,11 +42,11 @@ _ADDRESSES: Final = (
     "model_path",
     "repo_id",
 )
-_TOKEN_LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+TOKEN_LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 # What would choose a model, or bring text, past the policy.
-_FORBIDDEN_OPTIONS: Final = frozenset({*_ADDRESSES, "fallbacks", "input", "messages", "models"})
+_FORBIDDEN_OPTIONS: Final = frozenset({*ADDRESSES, "fallbacks", "input", "messages", "models"})
 _FORBIDDEN_BODY: Final = frozenset(
-    {*_FORBIDDEN_OPTIONS, *_TOKEN_LIMITS, "functions", "model", "prompt", "stream", "tools"}
+    {*_FORBIDDEN_OPTIONS, *TOKEN_LIMITS, "functions", "model", "prompt", "stream", "tools"}
 )
 
 Options = Mapping[str, Any]
@@ -95,7 +98,7 @@ def _tracing(model: BaseChatModel, options: Options) -> Mapping[str, Any]:
 
 def largest_answer(model: BaseChatModel, options: Options) -> int | None:
     """The largest answer that the call allows, in tokens, or None when nothing limits it."""
-    for key in _TOKEN_LIMITS:
+    for key in TOKEN_LIMITS:
         if type(options.get(key)) is int:
             return int(options[key])
     limit = _tracing(model, {}).get("ls_max_tokens")
@@ -125,7 +128,7 @@ def renamed(model: BaseChatModel, name: str, options: Options) -> BaseChatModel:
 
 def is_addressed(model: BaseChatModel) -> bool:
     """Whether something beside its name chooses what is called."""
-    return any(getattr(model, key, None) for key in _ADDRESSES)
+    return any(getattr(model, key, None) for key in ADDRESSES)
 
 
 def forget_identity(model: BaseChatModel) -> None:
@@ -143,21 +146,21 @@ def payload_of(model: BaseChatModel, stop: list[str] | None, options: Options) -
     if build is None:
         return None
     try:
-        payload = build([HumanMessage("-")], stop=stop, **_sent(options))
+        payload = build([HumanMessage("-")], stop=stop, **without_tracing(options))
     except Exception as error:  # noqa: BLE001 -- a provider may raise anything
         raise ModelChangeError(f"`{type(error).__name__}`: the model refuses the options") from None
     return payload if isinstance(payload, Mapping) else None
 
 
-def _sent(options: Options) -> dict[str, Any]:
-    # For tracers alone: LangChain takes them out as well.
+def without_tracing(options: Options) -> dict[str, Any]:
+    """The options without those that LangChain takes out for tracers."""
     tracing = ("ls_structured_output_format", "structured_output_format")
     return {key: value for key, value in options.items() if key not in tracing}
 
 
 def limited(model: BaseChatModel, options: Options, limit: int) -> tuple[BaseChatModel, dict[str, Any]]:
     """The model and the options with a limit of the answer, in tokens; `show_changes` says if it holds."""
-    kept = {key: value for key, value in options.items() if key not in _TOKEN_LIMITS}
+    kept = {key: value for key, value in options.items() if key not in TOKEN_LIMITS}
     if "max_tokens" in type(model).model_fields:
         return model.model_copy(update={"max_tokens": limit}), kept
     return model, {**kept, "max_tokens": limit}
@@ -180,7 +183,7 @@ def show_changes(
         raise ModelChangeError(
             "the provider does not tell its request, so no change of it can be shown to hold"
         )
-    limits = [payload[key] for key in _TOKEN_LIMITS if payload.get(key) is not None]
+    limits = [payload[key] for key in TOKEN_LIMITS if payload.get(key) is not None]
     if limit is not None and (not limits or any(one > limit for one in limits)):
         raise ModelChangeError("the limit of tokens does not reach the request")
     if any(key not in payload or payload[key] != value for key, value in parameters.items()):
