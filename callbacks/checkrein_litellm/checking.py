@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,7 +41,8 @@ def check(config: Path) -> list[CheckResult]:
     Raises:
         SettingsError: the proxy would not start, or would start without the guard.
     """
-    with _offline():
+    with _offline(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what LiteLLM says is about its own code
         from .probing import probe  # noqa: PLC0415 -- importing LiteLLM asks the network unless it is forbidden
 
         return [
