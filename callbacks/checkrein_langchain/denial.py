@@ -1,4 +1,4 @@
-"""The exception of a denied call, as LangChain's own retries and fallbacks understand it."""
+"""What a denied caller gets, as LangChain's own retries understand it, and when errors are withheld, too."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from langchain_core.exceptions import ModelError
 import checkrein
 from checkrein.decision import Decision
 from checkrein.errors import CheckreinError
+from checkrein.settings import Settings
+from checkrein.vocabulary import Entity, Stage
 
-__all__ = ["AnswerWithheldError", "PolicyDenied", "withholding"]
+__all__ = ["AnswerWithheldError", "PolicyDenied", "can_stand", "withholding"]
 
 
 class PolicyDenied(checkrein.PolicyDenied, ModelError):  # noqa: N818 -- a denial is no error (AuthZEN 1.0)
@@ -66,3 +68,15 @@ def withholding(error: Exception) -> Exception:
     if response is None and (isinstance(error, _WITHOUT_ANSWER) or of_connection):
         return error
     return AnswerWithheldError(type(error).__name__)
+
+
+def can_stand(settings: Settings, stage: Stage, subject: Entity) -> bool:
+    """Whether any denial at this stage would be enforced for this subject."""
+    for rule in settings.enforcement.rules:
+        named = all(subject.properties.get(key) == value for key, value in rule.subject.items())
+        if named and (not rule.stages or stage in rule.stages):
+            if rule.mode == "enforce":
+                return True
+            if not rule.reasons:
+                return False
+    return settings.enforcement.default == "enforce"

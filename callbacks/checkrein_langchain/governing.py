@@ -16,10 +16,9 @@ from checkrein.decision import Changes, Decision
 from checkrein.enforcement import EnforcementPoint
 from checkrein.flow import Flow
 from checkrein.identity import Identity
-from checkrein.settings import Settings
 from checkrein.vocabulary import AccessRequest, Entity, Stage
 
-from .denial import PolicyDenied, withholding
+from .denial import PolicyDenied, can_stand, withholding
 from .messages import copy_message
 from .models import (
     asked_name,
@@ -39,21 +38,9 @@ from .results import chunk_of, finish_reason, read_answer, rewritten, tokens_of
 from .steps import Close, Collect, Decide, Generate, Store
 from .surfaces import Surface
 
-__all__ = ["Call", "can_stand"]
+__all__ = ["Call"]
 
 _REQUEST_OBLIGATIONS: Final = frozenset({"limit_tokens", "remove_tools", "set_parameters"})
-
-
-def can_stand(settings: Settings, stage: Stage, subject: Entity) -> bool:
-    """Whether any denial at this stage would be enforced for this subject."""
-    for rule in settings.enforcement.rules:
-        named = all(subject.properties.get(key) == value for key, value in rule.subject.items())
-        if named and (not rule.stages or stage in rule.stages):
-            if rule.mode == "enforce":
-                return True
-            if not rule.reasons:
-                return False
-    return settings.enforcement.default == "enforce"
 
 
 @dataclass(slots=True)

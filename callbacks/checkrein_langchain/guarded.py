@@ -7,39 +7,34 @@ before an answer is given out, below them, so that no callback, event or token s
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final, Self
 from uuid import UUID
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun, Callbacks
+from langchain_core.callbacks import Callbacks
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
+from langchain_core.outputs import LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
-from pydantic import Field
-from typing_extensions import override
 
 from checkrein.enforcement import EnforcementPoint
-from checkrein.flow import Flow, arun, run
-from checkrein.identity import Identity
-from checkrein.ids import new_id
+from checkrein.flow import arun, run
 from checkrein.vocabulary import Entity, Stage
 
-from .facade import WORN, ModelFacade
+from .facade import WORN
 from .governing import Call
-from .identity import bound_identity, identity_of
-from .models import check_options
+from .identity import bound_identity
+from .judged import JudgedModel, Options, open_call
+from .models import check_model
 from .rebinding import rebound, twin_of
-from .results import chunk_of
 
 __all__ = ["GUARDED_STAGES", "GuardedChatModel", "guard"]
 
 GUARDED_STAGES: Final = (Stage.MODEL_SELECTION, Stage.PRE_PROMPT, Stage.POST_COMPLETION)
-
-Options = dict[str, Any]
 
 
 def guard(
@@ -57,6 +52,7 @@ def guard(
 
     Raises:
         TypeError: `model` is no chat model.
+        ValueError: a model's own options would pass by the policy.
         SettingsError: a stage is neither covered by an engine nor listed as `unchecked`.
     """
     for name, one in {"model": model, **(models or {})}.items():
@@ -65,22 +61,17 @@ def guard(
                 f"`{name}` is a `{type(one).__name__}` and no chat model; guard the model first, and bind "
                 "tools, options, retries and fallbacks to what `guard` returns"
             )
+        check_model(one)
     pep.require(GUARDED_STAGES)
+    # LangChain's OpenAI client makes pydantic warn of parsed answers in streams, and the warning quotes them.
+    warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
     worn = {key: getattr(model, key) for key in WORN}
     worn["metadata"] = dict(model.metadata or {})
     return GuardedChatModel(inner=model, models=dict(models or {}), pep=pep, name=model.name, **worn)
 
 
-class GuardedChatModel(ModelFacade):
-    """A chat model whose calls are governed; made by `guard`.
-
-    Args:
-        identity: for whom calls are made, or None to find out per call.
-    """
-
-    identity: Identity | None = Field(default=None, exclude=True, repr=False)
-    # Above policy, a cache would hand one caller's answer to the next; the inner model's lies below it.
-    cache: bool = Field(default=False, exclude=True)
+class GuardedChatModel(JudgedModel):
+    """A chat model whose calls are governed; made by `guard`."""
 
     def acting_as(self, user: Entity | str) -> Self:
         """A copy whose calls are made for a subject, wherever they run.
@@ -101,7 +92,7 @@ class GuardedChatModel(ModelFacade):
         **kwargs: Any,
     ) -> AIMessage:
         """Call it."""
-        return BaseChatModel.invoke(self._known(config), input, config, stop=stop, **kwargs)
+        return BaseChatModel.invoke(self.known(config), input, config, stop=stop, **kwargs)
 
     async def ainvoke(
         self,
@@ -112,7 +103,7 @@ class GuardedChatModel(ModelFacade):
         **kwargs: Any,
     ) -> AIMessage:
         """Call it and wait."""
-        return await BaseChatModel.ainvoke(self._known(config), input, config, stop=stop, **kwargs)
+        return await BaseChatModel.ainvoke(self.known(config), input, config, stop=stop, **kwargs)
 
     def generate(
         self,
@@ -157,7 +148,7 @@ class GuardedChatModel(ModelFacade):
         shown, calls = self._opened(messages, stop, kwargs)
         for call in calls:
             await arun(call.before())
-        results = await asyncio.gather(
+        answers = await asyncio.gather(
             *(
                 _model_of(self, call).agenerate(
                     [call.messages],
@@ -168,8 +159,15 @@ class GuardedChatModel(ModelFacade):
                     **call.sent,
                 )
                 for call in calls
-            )
+            ),
+            # All of them end before an error is raised, as LangChain's own do.
+            return_exceptions=True,
         )
+        results: list[LLMResult] = []
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+            results.append(answer)
         return self._joined(results)
 
     def stream(
@@ -184,10 +182,10 @@ class GuardedChatModel(ModelFacade):
         if self.call is not None:
             return super().stream(input, config, stop=stop, **kwargs)
         # Who calls is found out now: a generator may be stepped where nobody knows it any more.
-        known, config = self._known(config), ensure_config(config)
+        known, config = self.known(config), ensure_config(config)
 
         def chunks() -> Iterator[AIMessageChunk]:
-            call = _open(known, self._convert_input(input).to_messages(), stop, kwargs)
+            call = open_call(known, self._convert_input(input).to_messages(), stop, kwargs)
             run(call.before())
             model, settings = _model_of(known, call), _with_run_id(config, call)
             yield from model.stream(call.messages, settings, stop=call.stop, **call.sent)
@@ -205,10 +203,10 @@ class GuardedChatModel(ModelFacade):
         """As `stream`."""
         if self.call is not None:
             return super().astream(input, config, stop=stop, **kwargs)
-        known, config = self._known(config), ensure_config(config)
+        known, config = self.known(config), ensure_config(config)
 
         async def chunks() -> AsyncIterator[AIMessageChunk]:
-            call = _open(known, self._convert_input(input).to_messages(), stop, kwargs)
+            call = open_call(known, self._convert_input(input).to_messages(), stop, kwargs)
             await arun(call.before())
             model, settings = _model_of(known, call), _with_run_id(config, call)
             inner: Any = model.astream(call.messages, settings, stop=call.stop, **call.sent)
@@ -224,9 +222,9 @@ class GuardedChatModel(ModelFacade):
         """Stream LangChain's events, governed as `stream` is."""
         if self.call is not None or kwargs.get("version") != "v3":
             return super().stream_events(input, config, **kwargs)
-        known, config = self._known(config), ensure_config(config)
+        known, config = self.known(config), ensure_config(config)
         version, stop = kwargs.pop("version"), kwargs.pop("stop", None)
-        call = _open(known, self._convert_input(input).to_messages(), stop, kwargs)
+        call = open_call(known, self._convert_input(input).to_messages(), stop, kwargs)
         run(call.before())
         model, settings = _model_of(known, call), _with_run_id(config, call)
         return model.stream_events(call.messages, settings, version=version, stop=call.stop, **call.sent)
@@ -237,11 +235,11 @@ class GuardedChatModel(ModelFacade):
         """As `stream_events`."""
         if self.call is not None or kwargs.get("version") != "v3":
             return super().astream_events(input, config, **kwargs)
-        known, config = self._known(config), ensure_config(config)
+        known, config = self.known(config), ensure_config(config)
         version, stop = kwargs.pop("version"), kwargs.pop("stop", None)
 
         async def events() -> Any:
-            call = _open(known, self._convert_input(input).to_messages(), stop, kwargs)
+            call = open_call(known, self._convert_input(input).to_messages(), stop, kwargs)
             await arun(call.before())
             model, settings = _model_of(known, call), _with_run_id(config, call)
             return await model.astream_events(
@@ -267,86 +265,15 @@ class GuardedChatModel(ModelFacade):
         made = twin.with_structured_output(schema, include_raw=include_raw, **kwargs)
         return rebound(made, twin, self)
 
-    # Below the callbacks: they hear of an answer when this returns
-
-    @override
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        return run(self._answer(messages, stop, kwargs))
-
-    @override
-    async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        return await arun(self._answer(messages, stop, kwargs))
-
-    @override
-    def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> Iterator[ChatGenerationChunk]:
-        yield from run(self._chunks(messages, stop, kwargs, async_api=False))
-
-    @override
-    async def _astream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[ChatGenerationChunk]:
-        for chunk in await arun(self._chunks(messages, stop, kwargs, async_api=True)):
-            yield chunk
-
-    def _answer(
-        self, messages: list[BaseMessage], stop: list[str] | None, options: Options
-    ) -> Flow[ChatResult]:
-        call = yield from self._judged(messages, stop, options)
-        return (yield from call.answer())
-
-    def _chunks(
-        self, messages: list[BaseMessage], stop: list[str] | None, options: Options, *, async_api: bool
-    ) -> Flow[list[ChatGenerationChunk]]:
-        call = yield from self._judged(messages, stop, options)
-        if call.streams(async_api=async_api):
-            return (yield from call.stream())
-        result = yield from call.answer()
-        return [chunk_of(one) for one in result.generations[:1]]
-
-    def _judged(self, messages: list[BaseMessage], stop: list[str] | None, options: Options) -> Flow[Call]:
-        """The call; judged now if nobody has judged these messages, as a callback may have changed them."""
-        call = self.call
-        if call is None or not call.is_judged(messages):
-            call = _open(self._known(None), messages, stop, options, call)
-            yield from call.before()
-        return call
-
-    def _known(self, config: RunnableConfig | None, metadata: Mapping[str, Any] | None = None) -> Self:
-        """A copy that knows who calls."""
-        if self.identity is not None:
-            return self
-        who = identity_of(self.pep.settings, ensure_config(config), metadata)
-        return self.model_copy(update={"identity": who})
+    # The calls
 
     def _opened(
         self, messages: Sequence[list[BaseMessage]], stop: list[str] | None, options: Options
     ) -> tuple[Options, list[Call]]:
         """The calls, and what of their options is for callbacks alone."""
         shown: Options = {key: options.pop(key) for key in ("metadata", "run_name", "tags") if key in options}
-        known = self._known(None, shown.get("metadata"))
-        return shown, [_open(known, one, stop, options) for one in messages]
+        known = self.known(None, shown.get("metadata"))
+        return shown, [open_call(known, one, stop, options) for one in messages]
 
     def _joined(self, results: Sequence[LLMResult]) -> LLMResult:
         if len(results) == 1:
@@ -358,23 +285,10 @@ class GuardedChatModel(ModelFacade):
         )
 
 
-def _open(
-    model: GuardedChatModel,
-    messages: list[BaseMessage],
-    stop: list[str] | None,
-    options: Options,
-    again: Call | None = None,
-) -> Call:
-    check_options(options)
-    assert model.identity is not None  # noqa: S101 -- only a model that knows who calls is asked
-    call_id = again.call_id if again else new_id()
-    return Call(model.pep, model.identity, model.inner, model.models, call_id, messages, stop, dict(options))
-
-
 def _model_of(model: GuardedChatModel, call: Call) -> GuardedChatModel:
     """A copy for one call: what LangChain does above `_generate` is done for the model that is called."""
     worn = {} if call.model is model.inner else {key: getattr(call.model, key) for key in WORN}
-    return model.model_copy(update={**worn, "call": call})
+    return model.model_copy(update={**worn, "cache": False, "call": call})
 
 
 def _with_run_id(config: RunnableConfig, call: Call) -> RunnableConfig:

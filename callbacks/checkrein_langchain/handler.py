@@ -27,9 +27,8 @@ from checkrein.identity import Identity, current_identity
 from checkrein.ids import new_id
 from checkrein.vocabulary import Entity, Origin, Stage
 
-from .denial import PolicyDenied
+from .denial import PolicyDenied, can_stand
 from .facade import is_guarded_by
-from .governing import can_stand
 from .guarded import GUARDED_STAGES
 from .identity import bound_identity, identity_of
 from .listening import (
@@ -41,10 +40,11 @@ from .listening import (
     read_texts,
     read_tool_output,
 )
+from .reading import Reader
 from .requests import ask, offered_tools
 from .results import finish_reason, read_answer, tokens_of
 from .streaming import note_start, streams
-from .surfaces import Reader, Surface
+from .surfaces import Surface
 
 __all__ = ["PolicyCallbackHandler"]
 

@@ -12,8 +12,9 @@ from checkrein.vocabulary import Entity, Origin
 
 from .messages import read_message
 from .models import ADDRESSES, TOKEN_LIMITS
+from .reading import Reader
 from .requests import read_call
-from .surfaces import Reader, Surface
+from .surfaces import Surface
 
 __all__ = [
     "heard_limit",

@@ -19,7 +19,8 @@ from langchain_core.utils.json import parse_partial_json
 
 from checkrein.vocabulary import Origin, Segment
 
-from .surfaces import Fields, Path, Reader, Surface, dump_json, load_json
+from .reading import Fields, Reader, dump_json, load_json
+from .surfaces import Path, Surface
 
 __all__ = ["copy_message", "drop_derived", "read_message", "read_messages", "read_metadata"]
 
@@ -184,6 +185,8 @@ def _read_calls(reader: Reader, message: AIMessage, path: Path) -> None:
 
 def _read_call_chunks(reader: Reader, message: AIMessageChunk, path: Path) -> None:
     """A chunk's tool calls are parsed from its pieces: those are read, and the calls parsed again."""
+    # Registered first, run last: the pieces have to be written by then.
+    reader.surface.after(path, lambda: _parse_calls(message))
     for index, chunk in enumerate(message.tool_call_chunks):
         place = (*path, index)
         if chunk.get("name"):
@@ -193,7 +196,6 @@ def _read_call_chunks(reader: Reader, message: AIMessageChunk, path: Path) -> No
             reader.read(chunk, "args", (*place, "args"), whole=True)
             if load_json(args) is None:
                 _read_torn(reader, chunk, args, (*place, "parsed"))
-    reader.surface.after(path, lambda: _parse_calls(message))
 
 
 def _read_torn(reader: Reader, chunk: Any, args: str, path: Path) -> None:

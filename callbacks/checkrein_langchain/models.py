@@ -13,6 +13,7 @@ __all__ = [
     "TOKEN_LIMITS",
     "ModelChangeError",
     "asked_name",
+    "check_model",
     "check_options",
     "keeps_answers",
     "largest_answer",
@@ -62,14 +63,33 @@ def check_options(options: Options) -> None:
     Raises:
         ValueError: naming the option.
     """
-    body = options.get("extra_body")
-    wrong = sorted(_FORBIDDEN_OPTIONS & options.keys())
-    if isinstance(body, Mapping):
-        wrong += sorted(f"extra_body.{key}" for key in _FORBIDDEN_BODY & body.keys())
-    if wrong:
-        raise ValueError(f"`{wrong[0]}` would pass by the policy; pass messages as input and `model` by name")
+    _refuse(sorted(_FORBIDDEN_OPTIONS & options.keys()) + _wrong_in_body(options.get("extra_body")))
     if "model" in options and not isinstance(options["model"], str):
         raise ValueError(f"`model` must be a name, not `{type(options['model']).__name__}`")
+
+
+def check_model(model: BaseChatModel) -> None:
+    """Refuse a model whose own options replace, unseen, what policy judges.
+
+    Raises:
+        ValueError: naming the option.
+    """
+    more = getattr(model, "model_kwargs", None)
+    _refuse(_wrong_in_body(getattr(model, "extra_body", None)))
+    _refuse(_wrong_in_body(more.get("extra_body") if isinstance(more, Mapping) else None))
+
+
+def _wrong_in_body(body: Any) -> list[str]:
+    return (
+        sorted(f"extra_body.{key}" for key in _FORBIDDEN_BODY & body.keys())
+        if isinstance(body, Mapping)
+        else []
+    )
+
+
+def _refuse(wrong: list[str]) -> None:
+    if wrong:
+        raise ValueError(f"`{wrong[0]}` would pass by the policy; pass messages as input and `model` by name")
 
 
 def asked_name(options: Options) -> str | None:

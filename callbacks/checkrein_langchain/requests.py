@@ -12,7 +12,8 @@ from checkrein.vocabulary import AccessRequest, Entity, Origin, Stage
 
 from .messages import read_messages
 from .models import tool_names
-from .surfaces import Path, Reader, Surface, is_word
+from .reading import Reader, is_word
+from .surfaces import Path, Surface
 
 __all__ = ["ENVIRONMENT", "ask", "offered_tools", "read_call"]
 

@@ -12,7 +12,8 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generati
 from checkrein.vocabulary import Origin
 
 from .messages import copy_message, drop_derived, read_message, read_metadata
-from .surfaces import Fields, Path, Reader, Surface
+from .reading import Fields, Reader
+from .surfaces import Path, Surface
 
 __all__ = ["chunk_of", "finish_reason", "read_answer", "rewritten", "tokens_of"]
 

@@ -1,0 +1,141 @@
+"""The part of a guarded model below LangChain's callbacks: they hear of an answer when it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, Literal, Self
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import ensure_config
+from pydantic import Field
+from typing_extensions import override
+
+from checkrein.flow import Flow, arun, run
+from checkrein.identity import Identity
+from checkrein.ids import new_id
+
+from .facade import ModelFacade
+from .governing import Call
+from .identity import identity_of
+from .models import check_options
+from .results import chunk_of
+
+__all__ = ["JudgedModel", "Options", "open_call"]
+
+Options = dict[str, Any]
+
+
+class JudgedModel(ModelFacade):
+    """A chat model that asks policy about every answer, and about every prompt that nobody has judged.
+
+    Args:
+        identity: for whom calls are made, or None to find out per call.
+    """
+
+    identity: Identity | None = Field(default=None, exclude=True, repr=False)
+    # Above policy, a cache would hand one caller's answer to the next; the inner model's lies below it.
+    cache: Literal[False] = Field(default=False, exclude=True)
+
+    def known(self, config: RunnableConfig | None, metadata: Mapping[str, Any] | None = None) -> Self:
+        """A copy that knows who calls.
+
+        Args:
+            config: of the call.
+            metadata: of the call, where it is not in the config.
+        """
+        if self.identity is not None:
+            return self
+        who = identity_of(self.pep.settings, ensure_config(config), metadata)
+        return self.model_copy(update={"identity": who})
+
+    @override
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return run(self._answer(messages, stop, kwargs))
+
+    @override
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return await arun(self._answer(messages, stop, kwargs))
+
+    @override
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        yield from run(self._chunks(messages, stop, kwargs, async_api=False))
+
+    @override
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        for chunk in await arun(self._chunks(messages, stop, kwargs, async_api=True)):
+            yield chunk
+
+    def _answer(
+        self, messages: list[BaseMessage], stop: list[str] | None, options: Options
+    ) -> Flow[ChatResult]:
+        call = yield from self._judged(messages, stop, options)
+        return (yield from call.answer())
+
+    def _chunks(
+        self, messages: list[BaseMessage], stop: list[str] | None, options: Options, *, async_api: bool
+    ) -> Flow[list[ChatGenerationChunk]]:
+        call = yield from self._judged(messages, stop, options)
+        if call.streams(async_api=async_api):
+            return (yield from call.stream())
+        result = yield from call.answer()
+        return [chunk_of(one) for one in result.generations[:1]]
+
+    def _judged(self, messages: list[BaseMessage], stop: list[str] | None, options: Options) -> Flow[Call]:
+        """The call; judged now if nobody has judged these messages, as a callback may have changed them."""
+        call = self.call
+        if call is None or not call.is_judged(messages):
+            call = open_call(self.known(None), messages, stop, options, call)
+            yield from call.before()
+        return call
+
+
+def open_call(
+    model: JudgedModel,
+    messages: list[BaseMessage],
+    stop: list[str] | None,
+    options: Options,
+    again: Call | None = None,
+) -> Call:
+    """A call that is neither judged nor sent yet.
+
+    Args:
+        model: the guarded model; it knows who calls.
+        messages: what is to be sent.
+        stop: what ends the answer.
+        options: the options of the call.
+        again: the call that these messages were judged for before a callback changed them.
+
+    Raises:
+        ValueError: an option would pass by the policy, or the model asked for cannot be called by its name.
+    """
+    check_options(options)
+    assert model.identity is not None  # noqa: S101 -- only a model that knows who calls is asked
+    call_id = again.call_id if again else new_id()
+    return Call(model.pep, model.identity, model.inner, model.models, call_id, messages, stop, dict(options))
