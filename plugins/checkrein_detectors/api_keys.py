@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from string import ascii_letters, digits
 from typing import Final
 
 from .normalising import View
@@ -14,6 +15,12 @@ from .normalising import View
 __all__ = ["API_KEY_MAX", "find_api_keys"]
 
 API_KEY_MAX: Final = 1024
+
+# Every key has a piece of sixteen such characters, and few words of prose do: without one there is nothing to look for.
+_LONG: Final = b"a" * 16
+_LONG_PIECES: Final = bytes(
+    ord("a") if chr(octet) in f"{ascii_letters}{digits}+/=_-" else ord(" ") for octet in range(256)
+)
 
 # By issuer: what must be in the text, and the key. A pattern starts with its literal where it can, so that a search is
 # one of plain text, and ends in a possessive run, so that it never looks twice.
@@ -26,7 +33,7 @@ _ISSUERS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("github_pat_", r"github_pat_[A-Za-z0-9_]{22,}+"),
         ("glpat-", r"glpat-[A-Za-z0-9_-]{20,}+(?:\.[A-Za-z0-9_-]++){0,3}"),
         ("gl", r"gl(?:dt|ft|oas|ptt|rt|soat|cbt|imt|agent)-[A-Za-z0-9_-]{20,}+(?:\.[A-Za-z0-9_-]++){0,3}"),
-        ("xox", r"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}+"),
+        ("xox", r"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{12,}+"),
         ("xapp-", r"xapp-[0-9]-[A-Za-z0-9-]{10,}+"),
         ("hooks.slack.com", r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9+/]{20,}+"),
         ("AIza", r"AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
@@ -50,7 +57,7 @@ _ISSUERS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("lsv2_", r"lsv2_(?:pt|sk)_[a-f0-9]{32}_[a-f0-9]{10}"),
         ("AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{50,}+"),
         (":AA", r"[0-9]{8,10}:AA[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])"),
-        ("eyJ", r"eyJ(?<![A-Za-z0-9_-]eyJ)[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]++)?"),
+        ("eyJ", r"eyJ(?<![A-Za-z0-9_-]eyJ)[A-Za-z0-9_-]{13,}+\.eyJ[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]++)?"),
     )
 )
 _SK: Final = re.compile(r"sk-(?<![A-Za-z0-9]sk-)((?:[A-Za-z]{2,8}[0-9]{0,2}-)?[A-Za-z0-9_-]{16,}+)")
@@ -70,6 +77,7 @@ _SEPARATOR: Final = re.compile(
 _BEARER: Final = re.compile(r"[ :]{1,3}[\"']?")
 _VALUE: Final = re.compile(r"[A-Za-z0-9+/=_.~:-]{16,}+")
 _REFERENCE: Final = re.compile(r"[A-Za-z_]\w{0,63}(?:(?:\.|::|->)[A-Za-z_]\w{0,63}){1,8}$")
+_PIECE: Final = re.compile(r"[A-Za-z0-9+/=_-]{16}")
 _LETTER: Final = re.compile(r"[A-Za-z]")
 _DIGIT: Final = re.compile(r"[0-9]")
 _CHUNK: Final = re.compile(r"[A-Za-z0-9+/]{8,}+")
@@ -77,6 +85,8 @@ _CHUNK: Final = re.compile(r"[A-Za-z0-9+/]{8,}+")
 
 def find_api_keys(view: View) -> Iterator[tuple[int, int]]:
     """Keys of known issuers, tokens, and random-looking values that a word before them calls a key."""
+    if _LONG not in view.octets.translate(_LONG_PIECES):
+        return
     plain = view.plain
     for literal, pattern in _ISSUERS:
         if literal in plain:
@@ -89,7 +99,7 @@ def find_api_keys(view: View) -> Iterator[tuple[int, int]]:
     if not view.digits:
         return
     lower = view.lower
-    if not any(cue in lower for cue in _CUES):
+    if not any(map(lower.__contains__, _CUES)):
         return
     for cue in _CUE.finditer(lower):
         between = (_BEARER if cue["bearer"] else _SEPARATOR).match(lower, cue.end())
@@ -97,7 +107,7 @@ def find_api_keys(view: View) -> Iterator[tuple[int, int]]:
         if value is None or plain[value.end() : value.end() + 1] in {"(", "["}:
             continue
         text = value.group().rstrip(".:")
-        if _is_random(text) and not _REFERENCE.match(text) and not text.startswith(("http:", "https:", "//")):
+        if _PIECE.search(text) and _is_random(text) and not _REFERENCE.match(text) and not text.startswith(("http:", "https:", "//")):
             yield value.start(), value.start() + len(text)
 
 

@@ -19,7 +19,7 @@ PASSWORD_MAX: Final = _VALUE_MAX + 128
 _SHORTEST: Final = 3
 _LOOK_BACK: Final = 64
 
-_STEMS: Final = ("pass", "pwd", "pw", "kennwort", "contrasena", "identified by")
+_STEMS: Final = ("pass", "pw", "kennwort", "contrasena", "identified by")
 # `pass` and `pw` by themselves mean other things too: what follows must look the part.
 _CUE: Final = re.compile(
     r"(?P<sure>passwor[dt]|passwd|(?P<phrase>pass[ ]?phrase)|passcode|kennwort|contrasena|mot de passe|identified by"
@@ -54,7 +54,7 @@ _ELEMENT: Final = re.compile(rf"[^<>\n]{{0,64}}>([^<>\s][^<>\n]{{0,{_VALUE_MAX -
 _USERINFO: Final = re.compile(rf"://[^\s:/@\"'<>]{{0,64}}:([^\s/@\"'<>]{{1,{_VALUE_MAX}}})@")
 # Where the next part of a query, of a connection string or of a list begins.
 _NEXT_PART: Final = re.compile(
-    r"[&;](?=[A-Za-z])|,(?=[\s\"']{0,2}[A-Za-z_-]{1,32}[\"']?\s?[:=])|[\"'](?=[,}\])])|\\[\"n]"
+    r"[&;](?=[A-Za-z])|,(?=[\s\"']{0,2}[A-Za-z_-]{1,32}[\"']?\s?[:=])|[\"'](?=[,}\])])|\\[\"n]|\[REDACTED:"
 )
 _TRAILING: Final = ".,;:)]}>\"'`\\"
 
@@ -68,7 +68,8 @@ _NAMES: Final = re.compile(
 )
 _DOTTED: Final = re.compile(r"[A-Za-z_$][A-Za-z_$]*(?:\.[A-Za-z_$]\w*)+$")
 _WORD: Final = re.compile(r"[A-Za-z]+(?:[-'][A-Za-z]+)*$")
-_PROSE: Final = re.compile(r"[ \t]+(?!(?:and|or|but|so|please|for|if|to|on|in)\b)[A-Za-z(]")
+# What follows may have been redacted: it was there all the same.
+_PROSE: Final = re.compile(r"[ \t]+(?!(?:and|or|but|so|please|for|if|to|on|in)\b)(?:[A-Za-z(]|\[REDACTED:)")
 _STRONG: Final = re.compile(r"(?=.*[A-Za-z])(?=.*[^A-Za-z\s]).{6,}", re.DOTALL)
 
 _NOT_A_PASSWORD: Final = frozenset(
@@ -101,7 +102,7 @@ def find_passwords(view: View) -> Iterator[tuple[int, int]]:
         if match is not None and not _PLACEHOLDER.match(match.group(1).lower()):
             yield match.span(1)
         at = plain.find("://", at + 3)
-    if not any(stem in lower for stem in _STEMS):
+    if not any(map(lower.__contains__, _STEMS)):
         return
     for cue in _CUE.finditer(lower):
         value = _value_after(plain, lower, cue)

@@ -64,7 +64,7 @@ def find_phones(view: View) -> Iterator[tuple[int, int]]:
     if view.digits < 7:  # noqa: PLR2004 -- the shortest with its country code
         return
     yield from _international(view)
-    if view.digits < 10:  # noqa: PLR2004 -- a North American number has ten digits
+    if view.digits < 10 or b"0000" not in view.shape:  # noqa: PLR2004 -- ten digits, the last four together
         return
     plain, lower = view.plain, view.lower
     for match in _NATIONAL.finditer(plain):
@@ -78,7 +78,7 @@ def find_phones(view: View) -> Iterator[tuple[int, int]]:
             continue
         if not _OTHER.search(before) and _exists(match.group(), "US"):
             yield start, _extended(plain, match.end())
-    if any(cue in lower for cue in _CUES):
+    if b"0000000000" in view.shape and any(map(lower.__contains__, _CUES)):
         for match in _CUED.finditer(lower):
             before = lower[max(0, match.start(1) - _LOOK_BACK) : match.start(1)]
             if not _OTHER.search(before) and _exists(match.group(1), "US"):

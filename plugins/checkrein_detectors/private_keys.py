@@ -56,8 +56,8 @@ def find_private_keys(view: View) -> Iterator[tuple[int, int]]:
             first, last = start, after[1]
             body = plain[end : after[0]]
         else:
-            match = _BODY.match(plain, end, after[0] if after else len(plain))
-            first, last = start, match.end() if match else end
+            rest = _BODY.match(plain, end, after[0] if after else len(plain))
+            first, last = start, rest.end() if rest is not None else end
             body = plain[end:last]
         if _MATERIAL.search(body) or len(body) - body.count(" ") >= _SHORT:
             yield first, last
