@@ -315,6 +315,7 @@ def test_what_is_refused_unread_is_one_record_of_names_and_sizes(record, content
     line = record.line(decision, content)
     shown = json.loads(line)
     assert shown["failure"] in {"request_rejected", "engine_error"}
+    assert "replaced" not in shown
     assert shown["input"]["resource"] == {"type": "model", "id": "small"}
     assert shown["input"]["segments"] == 1
     assert "secret words" not in line
@@ -456,11 +457,14 @@ def test_what_json_has_no_place_for_is_replaced_and_marked():
 
 @pytest.mark.parametrize("char", ["a", "\x00", "é", "\U0001f600", "\u2028", "\ud800"])
 def test_the_bound_holds_whatever_the_characters(char):
-    event = {
-        "id": "kept",
-        "texts": [char * 1000] * 1000,
-        "names": {f"{n}{char * 50}": n for n in range(9000)},
-    }
+    event = {"id": "kept", "texts": [char * 1000] * 1000, "names": {f"{n}{char * 50}": n for n in range(900)}}
     line = encode(event)
+    assert len(line) <= MAX_RECORD
+    assert json.loads(line)["id"] == "kept"
+
+
+@pytest.mark.parametrize("value", [-(2**63), -1.2345678901234567e-300, True, [], {}, object()])
+def test_the_bound_holds_whatever_the_values(value):
+    line = encode({"id": "kept", "values": [value] * 200_000})
     assert len(line) <= MAX_RECORD
     assert json.loads(line)["id"] == "kept"

@@ -61,6 +61,26 @@ class Lossy:
         self.path.touch()
 
 
+def in_child(work):
+    """Run `work` in a real fork and give what it returned; bounded in time."""
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        with suppress(BaseException):
+            os.write(write_end, json.dumps(work()).encode())
+            status = 0
+        os._exit(status)
+    os.close(write_end)
+    readable, _, _ = select.select([read_end], [], [], BOUND)
+    if not readable:
+        os.kill(child, 9)
+    answer = os.read(read_end, 1 << 16)
+    os.close(read_end)
+    assert os.waitpid(child, 0)[1] == 0
+    return json.loads(answer)
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "decisions.jsonl"
@@ -164,6 +184,25 @@ def test_text_takes_slots_of_its_own(opened, lossy):
     assert log.dropped["queue_full"] == 1
 
 
+def test_text_that_is_written_gives_its_slots_back(opened, path):
+    log = opened(path, queue=100, content="full")
+    big = ask(text="x" * 4096 * 60)
+    for _ in range(5):
+        log.record(big)
+        assert log.flush(BOUND)
+    assert log.written == 5
+
+
+def test_a_slot_that_was_set_aside_is_there_however_much_text_came_between(opened, lossy):
+    log = opened(lossy.path, queue=10, content="full", required=True)
+    assert log.reserve()
+    assert log.reserve()
+    log.record(ask(text="x" * 4096 * 60))
+    log.record(DENIAL)
+    assert not log.reserve()
+    assert not any(log.dropped.values())
+
+
 def test_a_file_that_fails_and_recovers_gets_every_record_once(opened, lossy):
     log = opened(lossy.path)
     for value in range(700):
@@ -182,6 +221,10 @@ def test_what_cannot_be_written_by_the_end_is_counted(opened, lossy):
     log.close(timeout=0.05)
     assert log.dropped["write_failed"] == 5
     assert log.written == 0
+    lossy.mend()
+    log._sink._wake.put(None)
+    log._sink._thread.join(BOUND)
+    assert lossy.path.read_bytes() == b""
 
 
 def test_a_file_that_was_moved_or_deleted_is_opened_again(opened, path):
@@ -198,22 +241,64 @@ def test_a_file_that_was_moved_or_deleted_is_opened_again(opened, path):
     assert ids(path.read_bytes()) == ["third"]
 
 
-def test_a_file_that_ran_full_within_a_line_gets_the_rest_of_that_line(opened, path):
-    log = opened(path)
+@pytest.fixture
+def torn(opened, tmp_path):
+    """A log whose file ran full within its second line, that file, and a way to mend it."""
+    path = tmp_path / f"log-{os.getpid()}.jsonl"
+    log = opened(tmp_path / "log-{pid}.jsonl")
     log.record(number(PERMIT, "first"))
     assert log.flush(BOUND)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = path.stat().st_size
+    room = path.stat().st_size * 3 // 2
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def mend():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
     try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (before + before // 2, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
         log.record(number(PERMIT, "second"))
         log.record(number(PERMIT, "third"))
-        assert not log.flush(0.2)
-        assert path.stat().st_size == before + before // 2
+        assert not log.flush(0.1)
+        assert path.stat().st_size == room
+        yield log, path, mend
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        mend()
         signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_a_file_that_ran_full_within_a_line_gets_the_rest_of_that_line(torn):
+    log, path, mend = torn
+    mend()
+    assert log.flush(BOUND)
+    assert ids(path.read_bytes()) == ["first", "second", "third"]
+    assert not any(log.dropped.values())
+
+
+def test_a_file_that_is_moved_within_a_line_gets_the_rest_of_that_line(torn):
+    log, path, mend = torn
+    moved = path.rename(path.with_suffix(".1"))
+    mend()
+    assert log.flush(BOUND)
+    log.record(number(PERMIT, "fourth"))
+    assert log.flush(BOUND)
+    assert ids(moved.read_bytes()) == ["first", "second", "third"]
+    assert ids(path.read_bytes()) == ["fourth"]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_that_is_forked_within_a_line_begins_with_a_line_of_its_own(torn):
+    log, path, mend = torn
+
+    def work():
+        mend()
+        log.record(number(PERMIT, "child"))
+        log.close(BOUND)
+        return os.getpid()
+
+    child = in_child(work)
+    assert ids(path.with_name(f"log-{child}.jsonl").read_bytes()) == ["child"]
+    mend()
     assert log.flush(BOUND)
     assert ids(path.read_bytes()) == ["first", "second", "third"]
 
@@ -226,11 +311,11 @@ class Pipe:
         os.set_blocking(write_end, blocking)
         self.stream = os.fdopen(write_end, "w", encoding="ascii")
 
-    def read(self, lines):
+    def read(self, lines, at_once=1 << 16):
         """At least so many lines, as far as they come within the bound."""
         data = b""
         while data.count(b"\n") < lines and select.select([self.read_end], [], [], BOUND)[0]:
-            data += os.read(self.read_end, 1 << 16)
+            data += os.read(self.read_end, at_once)
         return data
 
     def break_off(self):
@@ -285,13 +370,13 @@ def test_a_line_longer_than_a_pipe_takes_arrives_whole(opened, pipe_as_output, b
     assert all(line["input"]["context"]["prompt"]["segments"][0]["text"] == big for line in lines)
 
 
-def test_two_writers_of_one_pipe_never_cut_each_others_lines(opened, pipe_as_output):
+def test_writers_of_one_full_pipe_never_cut_each_others_lines(opened, pipe_as_output):
     pipe = pipe_as_output()
-    one, other = opened("stdout"), opened("stdout")
-    for value in range(500):
-        one.record(number(PERMIT, f"one-{value}"))
-        other.record(number(PERMIT, f"other-{value}"))
-    assert len(set(ids(pipe.read(1000)))) == 1000
+    logs = [opened("stdout") for _ in range(4)]
+    for value in range(200):
+        for name, log in enumerate(logs):
+            log.record(number(PERMIT, f"{name}-{value}"))
+    assert len(set(ids(pipe.read(800, at_once=1000)))) == 800
 
 
 def test_what_the_application_has_printed_comes_first_and_whole(opened, pipe_as_output):
@@ -444,26 +529,6 @@ def test_without_a_thread_to_be_had_the_records_are_written_at_the_end(opened, p
     log.record(number(PERMIT, 2))
     log.close()
     assert ids(path.read_bytes()) == ["1", "2"]
-
-
-def in_child(work):
-    """Run `work` in a real fork and give what it returned; bounded in time."""
-    read_end, write_end = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        with suppress(BaseException):
-            os.write(write_end, json.dumps(work()).encode())
-            status = 0
-        os._exit(status)
-    os.close(write_end)
-    readable, _, _ = select.select([read_end], [], [], BOUND)
-    if not readable:
-        os.kill(child, 9)
-    answer = os.read(read_end, 1 << 16)
-    os.close(read_end)
-    assert os.waitpid(child, 0)[1] == 0
-    return json.loads(answer)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from operator import attrgetter
+from time import time_ns
 from typing import Any, Final
 
 from structlog.typing import EventDict
@@ -36,7 +38,8 @@ def named(value: object) -> str:
 
 def stamped(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Add the time: UTC, ISO 8601, microseconds."""
-    event["timestamp"] = datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    seconds, microseconds = divmod(time_ns() // 1000, 1_000_000)
+    event["timestamp"] = f"{_second(seconds)}.{microseconds:06}Z"
     return event
 
 
@@ -82,6 +85,11 @@ def _summary(changes: Changes) -> dict[str, Any]:
     limits = {"model": changes.model, "max_tokens": changes.max_tokens, "no_store": changes.no_store}
     summary = {"texts": len(changes.texts), **limits, **names}
     return {key: value for key, value in summary.items() if value}
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _copied(value: object) -> dict[Any, Any]:
