@@ -26,8 +26,9 @@ import openai
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
+from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from checkrein import EnforcementPoint, Entity, PolicyDenied, acting_as
@@ -163,35 +164,26 @@ def through_chain(call: Call, pep: EnforcementPoint, base_url: str | None, key: 
             return f"PolicyDenied: {denied}"
 
 
-def telling(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """The record that says most about a call: where it ended, or where something was carried out."""
-    if not records[-1]["permitted"]:
-        return records[-1]
-    return next((record for record in records if record["changes"]), records[-1])
-
-
 def row(call: Call, records: list[dict[str, Any]], table: Table) -> None:
-    """Add one call to the table."""
-    record = telling(records)
-    done = [one["type"] for one in record["obligations"] if one["state"] == "done"]
-    if not record["permitted"]:
-        outcome = Text("denied", style="bold red")
-        why = ", ".join(reason["code"] for reason in record["reasons"])
-    elif done:
-        outcome = Text({"redact": "redacted", "route": "routed"}.get(done[0], done[0]), style="bold yellow")
-        why = (
-            ", ".join(sorted({found["type"] for found in record["input"]["context"]["findings"]}))
-            or "complexity"
-        )
+    """Add one call to the table: where it ended, or what was carried out on the way."""
+    last = records[-1]
+    obliged = [record for record in records if any(one["state"] == "done" for one in record["obligations"])]
+    record = obliged[0] if last["permitted"] and obliged else last
+    model = last["input"]["resource"]["id"]
+    if not last["permitted"]:
+        outcome, model = Text("denied", style="bold red"), "-"
+        why = "\n".join(reason["code"] for reason in last["reasons"])
+    elif obliged:
+        done = record["obligations"][0]["type"]
+        outcome = Text({"redact": "redacted", "route": "routed"}[done], style="bold yellow")
+        found = sorted({finding["type"] for finding in record["input"]["context"]["findings"]})
+        why = "\n".join(found) if done == "redact" else f"to {model}"
     else:
         outcome, why = Text("permitted", style="bold green"), ""
-    asked = call.prompt.splitlines()[0]
-    used = "-" if not record["permitted"] else records[-1]["input"]["resource"]["id"]
+    who = Text.assemble(call.who, (f" {TIERS[call.who]}", "dim"))
     way = "chain" if call.chain else "proxy, stream" if call.stream else "proxy"
-    who = Text.assemble(call.who, "\n", (TIERS[call.who], "dim"))
-    table.add_row(
-        who, Text.assemble(asked, "\n", (f"{call.model} ({way})", "dim")), record["stage"], outcome, why, used
-    )
+    asked = Text(call.prompt.splitlines()[0], overflow="ellipsis", no_wrap=True)
+    table.add_row(who, way, asked, record["stage"], outcome, why, model)
 
 
 def show_call(console: Console, records: list[dict[str, Any]]) -> None:
@@ -216,6 +208,8 @@ def main() -> None:
     if live and not os.environ.get("OPENAI_API_KEY"):
         parser.error("--live needs OPENAI_API_KEY")
     console = Console()
+    # A table that has to break its words says less than one that is a little too wide.
+    console.width = max(console.width, 128)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         upstream = None if live else stack.enter_context(Upstream(answer))
@@ -235,7 +229,16 @@ def main() -> None:
         pep = EnforcementPoint.from_settings(HERE / "checkrein.yaml")
         stack.callback(pep.close)
         decisions = Decisions(folder)
-        table = Table("who", "asked", "stage", "outcome", "why", "model used", show_lines=True)
+        table = Table(
+            "who",
+            "through",
+            Column("asked", min_width=36),
+            "stage",
+            "outcome",
+            "why",
+            "model used",
+            box=box.SIMPLE_HEAD,
+        )
         shown: list[dict[str, Any]] = []
         answered: list[tuple[Call, str]] = []
         for call in CALLS:
@@ -247,12 +250,13 @@ def main() -> None:
                 shown = records
         console.print(table)
         for call, text in answered:
-            console.print(Text.assemble((f"{call.who:>5} got ", "dim"), text.splitlines()[0]), soft_wrap=True)
+            console.print(Text.assemble((f"{call.who:>6} got ", "dim"), text.splitlines()[0]), soft_wrap=True)
         if upstream is not None:
+            asked = [request for request in upstream.requests if request.path.endswith("/completions")]
             raw = sum(secret in upstream.texts for secret in (SSN, "jo@example.com", "hunter2-Fence!"))
             console.print(
-                f"\nThe provider saw [bold]{len(upstream.requests)}[/bold] of {len(CALLS)} requests,"
-                f" and [bold]{raw}[/bold] of 3 secrets."
+                f"\nThe provider saw [bold]{len(asked)}[/bold] of {len(CALLS)} prompts,"
+                f" and [bold]{raw}[/bold] of the 3 secrets in them."
             )
         show_call(console, shown)
 

@@ -184,7 +184,7 @@ def findings_of(spans: Sequence[Span], segments: Sequence[Segment], current_from
 
 
 def _current_from(request: AccessRequest) -> int:
-    if request.stage in (Stage.POST_COMPLETION, Stage.TOOL_RESULT):
+    if request.stage in (Stage.POST_COMPLETION, Stage.TOOL_CALL, Stage.TOOL_RESULT):
         return 0
     spoken = False
     for index in range(len(request.segments) - 1, -1, -1):

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from .vocabulary import Obligation, Stage
 
-__all__ = ["ObligationProblem", "Plan", "merge"]
+__all__ = ["ObligationProblem", "Plan", "allowed_at", "merge"]
 
 _TEXT_STAGES: Final = frozenset(stage for stage in Stage if stage.has_text)
 _REQUEST_STAGES: Final = frozenset({Stage.MODEL_SELECTION, Stage.PRE_PROMPT})
@@ -44,6 +44,11 @@ _FORBIDDEN_PARAMETERS: Final = frozenset(
         "tools",
     }
 )
+
+
+def allowed_at(stage: Stage) -> frozenset[str]:
+    """The obligation types that can be carried out at a stage, by a host that supports them."""
+    return frozenset(kind for kind, stages in _ALLOWED_AT.items() if stage in stages)
 
 
 class ObligationProblem(Exception):  # noqa: N818 -- caught by the outcome table, never seen outside

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, PrivateAttr, Validation
 from .decision import Decision
 from .enforcement import EnforcementPoint
 from .errors import SettingsError
-from .obligations import _ALLOWED_AT
+from .obligations import allowed_at
 from .strict import StrictModel
 from .vocabulary import ANONYMOUS, AccessRequest, Entity, Origin, Segment, Stage
 from .yaml_source import YamlSource
@@ -23,7 +23,6 @@ __all__ = [
     "Scenario",
     "ScenarioResult",
     "arun_scenario",
-    "known_obligations",
     "load_scenarios",
     "run_scenario",
 ]
@@ -157,7 +156,7 @@ class Scenario(StrictModel):
             resource=resource,
             context=context,
             segments=tuple(self._segments()),
-            supports=known_obligations(self.stage) if self.supports is None else self.supports,
+            supports=allowed_at(self.stage) if self.supports is None else self.supports,
             identity={"source": "scenario", "asserted": False},
         )
 
@@ -202,11 +201,6 @@ class ScenarioResult:
     def passed(self) -> bool:
         """Whether everything came as expected."""
         return not self.failures
-
-
-def known_obligations(stage: Stage) -> frozenset[str]:
-    """The obligation types that a host able to do everything carries out at a stage."""
-    return frozenset(kind for kind, stages in _ALLOWED_AT.items() if stage in stages)
 
 
 def load_scenarios(path: Path | str) -> tuple[Scenario, ...]:

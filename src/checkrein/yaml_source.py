@@ -116,7 +116,7 @@ def _keys(model: type[BaseModel], loc: Sequence[str | int]) -> Collection[str]:
     for part in loc[:-1]:
         field = model.model_fields.get(str(part))
         model = (_model_in(field.annotation) if field else None) or model
-    return model.model_fields
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -168,6 +168,8 @@ class _Reader:
             raise self._error(line, f"`{node.tag}` is not allowed") from None
         if not isinstance(value, str | int | float | bool | None):
             return node.value  # a date stays the text that was written
+        if isinstance(value, bool) and node.value.lower() not in {"true", "false"}:
+            return node.value  # `no` is a language, and `on` a word
         if isinstance(value, str) and self.variables:
             return _VARIABLE.sub(lambda match: self._variable(match[1], line), value)
         return value

@@ -8,7 +8,8 @@ import pytest
 from checkrein.detection import Detectors, Span
 from checkrein.enforcement import EnforcementPoint
 from checkrein.errors import SettingsError
-from checkrein.scenarios import arun_scenario, known_obligations, load_scenarios, run_scenario
+from checkrein.obligations import allowed_at
+from checkrein.scenarios import arun_scenario, load_scenarios, run_scenario
 from checkrein.settings import Settings
 from checkrein.testing import FailingEngine, StaticEngine, deny, not_applicable, obligation, permit
 from checkrein.vocabulary import ANONYMOUS, Entity, Stage
@@ -91,7 +92,7 @@ def test_a_scenario_is_asked_at_the_stage_that_sees_what_it_gives(load, keys, st
     assert f"{request.resource.type}:{request.resource.id}" == resource
     assert [f"{segment.role}: {segment.text}" for segment in request.segments] == said
     assert len({segment.path for segment in request.segments}) == len(said)
-    assert request.supports == known_obligations(request.stage)
+    assert request.supports == allowed_at(request.stage)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from rich.text import Text
 from checkrein.decision import Answer, Decision
 from checkrein.enforcement import EnforcementPoint
 from checkrein.ids import new_id
-from checkrein.scenarios import known_obligations
+from checkrein.obligations import allowed_at
 from checkrein.vocabulary import ANONYMOUS, AccessRequest, Entity, Origin, Segment, Stage
 
 from .render import BAD, FAINT, GOOD, WARNING, field_grid, indented, plain, section
@@ -98,7 +98,7 @@ def attempt(  # noqa: PLR0913 -- what a call consists of
                 resource=Entity(type="model", id=trial.model),
                 context={"operation": "chat", "environment": {"host": "checkrein-try"}},
                 segments=(Segment(path=(0,), role=role, origin=Origin(role), text=said),),
-                supports=known_obligations(stage),
+                supports=allowed_at(stage),
                 call_id=call_id,
                 identity={"source": "cli", "asserted": False},
             ),
