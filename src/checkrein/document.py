@@ -256,6 +256,8 @@ def _check_text(segments: Sequence[Segment], limits: Limits) -> None:
 
 
 def _entity(entity: Entity, max_depth: int) -> dict[str, Any]:
+    if not isinstance(entity.type, str) or not isinstance(entity.id, str):
+        raise RequestError("limit.type", "the type and the id of a subject or a resource are strings")
     return {
         "type": _plain(entity.type, max_depth),
         "id": _plain(entity.id, max_depth),

@@ -231,7 +231,9 @@ class EnforcementPoint:
         if self.log is not None and not self.log.reserve():
             reason = Reason(code="log_unavailable", message="the required decision log has no room")
             outcome = Outcome(permitted=False, failure=FailureCause.ENGINE_ERROR, reasons=(reason,))
-            return self._finish(request, None, _UNASKED, outcome, carried, started)
+            hop = self._finish(request, None, _UNASKED, outcome, carried, started)
+            # Required is required: monitor spares a call from policy, not from evidence.
+            return _Hop(replace(hop.decision, enforced=True, changes=_NO_CHANGES))
         try:
             evaluation = self._evaluation(request)
             judgement = _UNASKED

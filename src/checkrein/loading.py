@@ -16,6 +16,7 @@ from .combining import All, By, EngineNode
 from .errors import SettingsError
 from .plugins import available
 from .settings import Settings
+from .vocabulary import Stage
 from .yaml_source import YamlSource, nearest
 
 __all__ = ["CONFIG_VARIABLE", "LoadedSettings", "SettingsFile", "load"]
@@ -80,9 +81,18 @@ def load(path: str | Path | None = None) -> LoadedSettings:
                     ("detectors", stage.value, index),
                     f"`{name}` is no installed detector{nearest(name, known)}",
                 )
+    engine = build_engine(settings.engine, base=base, source=source)
+    if settings.decision_log.content == "masked":
+        for stage in Stage:
+            if stage.has_text and engine.covers(stage) and not settings.detectors.get(stage):
+                # What no detector reads has nothing taken out: it would stand there raw.
+                raise source.error(
+                    ("decision_log", "content"),
+                    f"is `masked`, and no detector is named for `{stage}`; name one",
+                )
     return LoadedSettings(
         path=Path(named),
         settings=settings,
-        engine=build_engine(settings.engine, base=base, source=source),
+        engine=engine,
         revision=hashlib.sha256(source.content).hexdigest()[:16],
     )

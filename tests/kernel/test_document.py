@@ -123,6 +123,7 @@ def test_what_the_settings_say_of_a_model_outranks_the_host(question):
         ({"subject": Entity(type="user", id="x" * 2000)}, "limit.facts"),
         ({"segments": (Segment(path=(), role="\ud800", origin=Origin.USER, text=""),)}, "limit.encoding"),
         ({"segments": (Segment(path=(), role="x" * 101, origin=Origin.USER, text=""),)}, "limit.text"),
+        ({"subject": Entity(type="user", id=7)}, "limit.type"),
         ({"segments": spoken(*[("user", "")] * 6)}, "limit.segments"),
         ({"text": "é" * 51}, "limit.text"),
     ],

@@ -2,9 +2,11 @@
 
 import pytest
 
+from checkrein.decision_log import DecisionLog, DecisionLogSettings
 from checkrein.detection import Detectors
 from checkrein.enforcement import EnforcementPoint
 from checkrein.errors import PolicyDenied
+from checkrein.settings import Settings
 from checkrein.testing import FailingEngine, StaticEngine, deny, not_applicable, obligation, permit
 from checkrein.vocabulary import Effect, Obligation, Stage, Verdict
 
@@ -127,6 +129,24 @@ def test_what_no_engine_can_be_asked_is_refused_and_recorded(question):
     assert decision.denied
     assert decision.reasons[0].code == "unsupported_endpoint"
     assert records == [decision]
+
+
+@pytest.mark.parametrize("mode", ["enforce", "monitor"])
+def test_what_a_required_log_has_no_room_for_is_denied_in_every_mode(drive, question, tmp_path, mode):
+    settings = {"enforcement": {"default": mode}, "decision_log": {"required": True, "queue": 1}}
+    log = DecisionLog(DecisionLogSettings(to=tmp_path / "log", required=True, queue=1))
+    engine = StaticEngine(permit())
+    pep = EnforcementPoint(engine, Settings.model_validate(settings), record=log)
+    assert log.reserve()
+    decision = drive(pep, question())
+    assert decision.denied
+    assert decision.reasons[0].code == "log_unavailable"
+    assert engine.asked == []
+    log.release()
+    assert log.flush()
+    assert not drive(pep, question()).denied
+    pep.close()
+    assert log.written == 2
 
 
 def test_a_subscriber_hears_every_decision_until_it_ends(question):

@@ -122,6 +122,7 @@ def test_no_file_is_ever_found_by_itself(file, monkeypatch):
         ),
         ("version: 1\nengine: {fixed: {token: {file: nowhere}}}\n", "`nowhere` cannot be read"),
         ("version: 1\nengine: {fixed: {token: {fil: nowhere}}}\n", "`{file: path}`"),
+        (MINIMAL + "decision_log: {content: masked}\n", "no detector is named for `pre_prompt`"),
         ("version: 1\nengine: " + "{all: [" * 100 + "]}" * 100 + "\n", "nested deeper"),
     ],
 )
