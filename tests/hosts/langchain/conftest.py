@@ -25,6 +25,17 @@ SECRET = "§¤¶§¤¶§¤¶"
 STAGES = (Stage.MODEL_SELECTION, Stage.PRE_PROMPT, Stage.POST_COMPLETION)
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave out of LangChain's suite what it would skip: a guarded model holds an enforcement point.
+
+    So it is neither made from the environment nor serialised.
+    """
+    gone = [one for one in items if one.name in ("test_init_from_env", "test_serdes")]
+    if gone:
+        config.hook.pytest_deselected(items=gone)
+        items[:] = [one for one in items if one not in gone]
+
+
 def count_raw(*seen):
     """How many characters of the secret stand in what was seen."""
     return sum(str(one).count(char) for one in seen for char in set(SECRET))
@@ -195,6 +206,12 @@ def text_of(given):
 @pytest.fixture(params=WAYS)
 def way(request):
     """Every way of calling a model."""
+    return request.param
+
+
+@pytest.fixture(params=[way for way in WAYS if way not in ("generate", "agenerate", "events v3")])
+def runnable_way(request):
+    """Every way of calling that LangChain's own wrappers have, too."""
     return request.param
 
 

@@ -1,0 +1,579 @@
+"""What a guarded model does with options, routes, bounds and LangChain's own wrappers."""
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import HumanMessage
+from langchain_core.rate_limiters import InMemoryRateLimiter
+from langchain_core.runnables import ConfigurableField
+from langchain_openai import AzureChatOpenAI
+
+from checkrein.errors import SettingsError
+from checkrein.testing import FailingEngine, StaticEngine, deny, obligation, permit
+from checkrein.vocabulary import Stage
+from checkrein_langchain import GuardedChatModel, PolicyDenied, guard
+
+pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+
+REDACT = permit(obligation("redact", types=["secret"]))
+
+
+def look(who: str) -> str:
+    """Look somebody up."""
+    return who
+
+
+def hide(who: str) -> str:
+    """Hide somebody."""
+    return who
+
+
+def route_to(name):
+    def answer(question):
+        there = question.document["resource"]["id"] == name
+        return permit() if there else permit(obligation("route", model=name))
+
+    return answer
+
+
+def sent(lab):
+    (request,) = lab.upstream.requests
+    return request.body
+
+
+# What policy sees
+
+
+def test_policy_sees_the_call(lab):
+    point = lab.govern()
+
+    guard(lab.chat(max_tokens=64), point.pep).bind_tools([look]).invoke("two words")
+
+    asked = [one.document for one in point.records]
+    assert [one["stage"] for one in asked] == [str(one) for one in lab.stages]
+    for one in asked:
+        assert one["resource"] == {"type": "model", "id": "gpt-4o", "properties": {"provider": "openai"}}
+        assert one["subject"] == {"type": "anonymous", "id": "anonymous", "properties": {}}
+        assert one["context"]["operation"] == "chat"
+        assert one["context"]["environment"]["host"] == "langchain"
+    assert "text" not in asked[0]["context"]["prompt"]
+    assert asked[1]["context"]["prompt"]["text"].endswith("two words")
+    assert asked[1]["context"]["tools"] == ["look"]
+    assert asked[1]["context"]["estimated"] == {"max_tokens": 64}
+    assert asked[2]["context"]["completion"]["text"] == "hello there"
+    assert asked[2]["context"]["finish_reason"] == "stop"
+    assert asked[2]["context"]["tokens"]["completion_tokens"] == 2
+    assert len({one.call_id for one in point.records}) == 1
+
+
+def test_the_run_in_traces_is_the_call_in_the_log(lab, way):
+    point = lab.govern()
+    runs = []
+
+    class Runs(BaseCallbackHandler):
+        def on_chat_model_start(self, *args, run_id, **kwargs):
+            runs.append(str(run_id))
+
+    lab.call(way, lambda model: guard(model, point.pep), callbacks=[Runs()])
+
+    # Events name their run themselves.
+    assert (runs == [point.records[0].call_id]) is (way != "events")
+
+
+def test_usage_is_settled_with_the_call(lab, monkeypatch):
+    point, settled = lab.govern(), []
+    monkeypatch.setattr(point.pep, "settle", lambda *told: settled.append(told))
+
+    guard(lab.chat(), point.pep).invoke("hi")
+
+    usage = {"prompt_tokens": 2, "completion_tokens": 2, "total_tokens": 4}
+    assert settled == [(point.records[0].call_id, 1, usage)]
+
+
+def test_pictures_are_told_of_and_policy_decides(lab):
+    point = lab.govern(
+        {Stage.PRE_PROMPT: lambda q: deny("image") if q.document["context"].get("uninspected") else permit()}
+    )
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
+
+    with pytest.raises(PolicyDenied) as denied:
+        guard(lab.chat(), point.pep).invoke([HumanMessage([{"type": "text", "text": "what?"}, picture])])
+
+    assert denied.value.code == "image"
+    assert lab.upstream.requests == []
+    assert point.records[-1].document["context"]["uninspected"] == [{"kind": "image", "segment": 0}]
+
+
+# Which model
+
+
+def test_the_model_asked_for_by_the_call_is_judged_and_called(lab):
+    point = lab.govern()
+    model = guard(lab.chat(), point.pep)
+
+    model.invoke("hi", model="gpt-4o-mini")
+    model.bind(model="gpt-4.1").invoke("hi")
+
+    assert [request.body["model"] for request in lab.upstream.requests] == ["gpt-4o-mini", "gpt-4.1"]
+    assert [one.request.resource.id for one in point.records] == ["gpt-4o-mini"] * 3 + ["gpt-4.1"] * 3
+
+
+def test_a_route_outranks_the_model_asked_for(lab, runnable_way):
+    point = lab.govern({Stage.PRE_PROMPT: route_to("gpt-4o-mini")})
+
+    done = lab.call(
+        runnable_way,
+        lambda model: guard(model, point.pep).bind(model="gpt-4.1"),
+    )
+
+    assert done.error is None
+    assert sent(lab)["model"] == "gpt-4o-mini"
+
+
+def test_a_named_alternative_is_called_with_the_same_options_and_its_own(lab, runnable_way):
+    point = lab.govern({Stage.MODEL_SELECTION: route_to("small")})
+
+    def wrap(model):
+        small = lab.chat("gpt-4o-mini", temperature=0.25, http_async_client=model.http_async_client)
+        return guard(model, point.pep, models={"small": small}).bind(seed=7, stop=["x"])
+
+    done = lab.call(runnable_way, wrap)
+
+    assert done.error is None
+    assert sent(lab)["model"] == "gpt-4o-mini"
+    assert sent(lab)["temperature"] == 0.25
+    assert (sent(lab)["seed"], sent(lab)["stop"]) == (7, ["x"])
+    assert {one.request.resource.id for one in point.records[1:]} == {"small"}
+    # Traces name the real model.
+    assert "'ls_model_name': 'gpt-4o-mini'" in "".join(done.seen)
+    assert "'ls_model_name': 'gpt-4o'" not in "".join(done.seen)
+
+
+def test_an_alternative_can_be_asked_for_by_its_name(lab):
+    point = lab.govern()
+    small = lab.chat("gpt-4o-mini")
+
+    guard(lab.chat(), point.pep, models={"small": small}).invoke("hi", model="small")
+
+    assert sent(lab)["model"] == "gpt-4o-mini"
+    assert {one.request.resource.id for one in point.records} == {"small"}
+
+
+def test_a_model_without_a_name_is_not_routed(lab):
+    point = lab.govern({Stage.MODEL_SELECTION: route_to("other")})
+
+    with pytest.raises(PolicyDenied) as denied:
+        guard(FakeListChatModel(responses=["a"]), point.pep).invoke("hi")
+
+    assert denied.value.code == "obligation_failed"
+    assert [one.permitted for one in point.records] == [True, True, False]
+
+
+def azure(lab):
+    return AzureChatOpenAI(
+        azure_endpoint="http://127.0.0.1:9",
+        azure_deployment="large",
+        api_version="2024-10-21",
+        api_key="none",
+        model="gpt-4o",
+        max_retries=0,
+    )
+
+
+def test_a_model_whose_address_chooses_is_not_routed_by_name(lab):
+    point = lab.govern({Stage.MODEL_SELECTION: route_to("small")})
+    model = guard(azure(lab), point.pep)
+
+    with pytest.raises(PolicyDenied) as denied:
+        model.invoke("hi")
+    with pytest.raises(ValueError, match="address"):
+        model.invoke("hi", model="small")
+
+    assert denied.value.code == "obligation_failed"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"extra_body": {"model": "gpt-4"}},
+        {"extra_body": {"models": ["gpt-4"]}},
+        {"extra_body": {"messages": []}},
+        {"extra_body": {"max_tokens": 1}},
+        {"fallbacks": ["gpt-4"]},
+        {"deployment_name": "large"},
+        {"model": None},
+        {"model": ["gpt-4"]},
+    ],
+    ids=str,
+)
+def test_options_that_pass_by_the_policy_are_errors(lab, options):
+    point = lab.govern()
+    model = guard(lab.chat(), point.pep)
+
+    with pytest.raises(ValueError, match="`"):
+        model.invoke("hi", **options)
+    with pytest.raises(ValueError, match="`"):
+        list(model.bind(**options).stream("hi"))
+
+    assert lab.upstream.requests == []
+
+
+def test_a_model_that_replaces_its_own_name_is_refused(lab):
+    point = lab.govern()
+
+    with pytest.raises(ValueError, match=r"extra_body\.model`"):
+        guard(lab.chat(extra_body={"model": "gpt-4"}), point.pep)
+    other = lab.chat().model_copy(update={"model_kwargs": {"extra_body": {"models": []}}})
+    with pytest.raises(ValueError, match=r"extra_body\.models`"):
+        guard(lab.chat(), point.pep, models={"x": other})
+
+
+# Bounds
+
+
+@pytest.mark.parametrize("stage_of_bound", [Stage.MODEL_SELECTION, Stage.PRE_PROMPT])
+@pytest.mark.parametrize(
+    ("own", "asked", "wanted"),
+    [
+        ({}, {}, 10),
+        ({"max_tokens": 99}, {}, 10),
+        ({"max_tokens": 5}, {}, 5),
+        ({}, {"max_completion_tokens": 99}, 10),
+    ],
+)
+def test_a_limit_of_tokens_is_sent(lab, stage_of_bound, own, asked, wanted):
+    point = lab.govern({stage_of_bound: permit(obligation("limit_tokens", max_tokens=10))})
+
+    guard(lab.chat(**own), point.pep).invoke("hi", **asked)
+
+    limits = {key: value for key, value in sent(lab).items() if "tokens" in key}
+    assert limits == {"max_completion_tokens": wanted}
+
+
+def test_a_limit_of_tokens_reaches_the_responses_api_too(lab):
+    point = lab.govern({Stage.PRE_PROMPT: permit(obligation("limit_tokens", max_tokens=10))})
+
+    guard(lab.chat(use_responses_api=True, max_tokens=99), point.pep).invoke("hi")
+
+    assert sent(lab)["max_output_tokens"] == 10
+
+
+def test_bounds_of_one_stage_hold_for_the_model_of_the_next(lab):
+    point = lab.govern(
+        {
+            Stage.MODEL_SELECTION: permit(
+                obligation("limit_tokens", max_tokens=10), obligation("set_parameters", temperature=0.5)
+            ),
+            Stage.PRE_PROMPT: route_to("gpt-4o-mini"),
+        }
+    )
+
+    guard(lab.chat(), point.pep).invoke("hi")
+
+    assert sent(lab)["model"] == "gpt-4o-mini"
+    assert sent(lab)["max_completion_tokens"] == 10
+    assert sent(lab)["temperature"] == 0.5
+
+
+def test_parameters_are_set(lab):
+    point = lab.govern({Stage.PRE_PROMPT: permit(obligation("set_parameters", temperature=0, user="x"))})
+
+    guard(lab.chat(temperature=1), point.pep).invoke("hi", user="y")
+
+    assert (sent(lab)["temperature"], sent(lab)["user"]) == (0, "x")
+
+
+def test_a_parameter_that_does_not_reach_the_request_is_a_denial(lab):
+    point = lab.govern({Stage.PRE_PROMPT: permit(obligation("set_parameters", temperature=0))})
+
+    with pytest.raises(PolicyDenied) as denied:
+        guard(lab.chat("gpt-5", use_responses_api=True), point.pep).invoke("hi")
+
+    assert denied.value.code == "obligation_failed"
+    assert lab.upstream.requests == []
+    assert not point.records[-1].permitted
+
+
+def test_tools_are_removed(lab):
+    point = lab.govern({Stage.PRE_PROMPT: permit(obligation("remove_tools", names=["hide"]))})
+    model = guard(lab.chat(), point.pep)
+
+    model.bind_tools([look, hide], tool_choice="hide").invoke("hi")
+    model.bind_tools([hide], parallel_tool_calls=False, tool_choice="any").invoke("hi")
+
+    first, second = (request.body for request in lab.upstream.requests)
+    assert [tool["function"]["name"] for tool in first["tools"]] == ["look"]
+    assert "tool_choice" not in first
+    assert not {"tools", "tool_choice", "parallel_tool_calls"} & second.keys()
+
+
+def test_tools_that_the_model_brings_itself_cannot_be_removed(lab):
+    point = lab.govern({Stage.PRE_PROMPT: permit(obligation("remove_tools", names=["hide"]))})
+    tools = [{"type": "function", "function": {"name": "hide"}}]
+
+    with pytest.raises(PolicyDenied) as denied:
+        guard(lab.chat(model_kwargs={"tools": tools}), point.pep).invoke("hi")
+
+    assert denied.value.code == "obligation_failed"
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        obligation("limit_tokens", max_tokens=1),
+        obligation("set_parameters", temperature=0),
+        obligation("remove_tools", names=["x"]),
+    ],
+    ids=lambda bound: bound.type,
+)
+def test_a_model_that_does_not_tell_its_request_is_not_bound(lab, bound):
+    point = lab.govern({Stage.PRE_PROMPT: permit(bound)})
+
+    with pytest.raises(PolicyDenied) as denied:
+        guard(FakeListChatModel(responses=["a"]), point.pep).invoke("hi")
+
+    assert denied.value.code == "unsupported_obligation"
+
+
+def test_what_must_not_be_stored_is_not_kept_by_the_provider(lab):
+    point = lab.govern({Stage.PRE_PROMPT: permit(obligation("no_store"))})
+
+    guard(lab.chat(store=True), point.pep).invoke("hi")
+    guard(lab.chat(), point.pep).invoke("hi")
+    guard(lab.chat(use_responses_api=True), point.pep).invoke("hi")
+
+    kept = [request.body.get("store") for request in lab.upstream.requests]
+    assert kept == [False, None, False]
+
+
+def test_a_prompt_is_replaced(lab):
+    point = lab.govern({Stage.PRE_PROMPT: permit(obligation("replace", text="something else"))})
+
+    guard(lab.chat(), point.pep).invoke([("system", "be brief"), ("human", "hi"), ("human", "you")])
+
+    contents = [message["content"] for message in sent(lab)["messages"]]
+    assert contents == ["be brief", "something else", ""]
+
+
+def test_options_are_redacted_like_messages(lab):
+    point = lab.govern({Stage.PRE_PROMPT: REDACT})
+    model = guard(lab.chat(), point.pep)
+
+    def leak(who: str) -> str:
+        return who
+
+    leak.__doc__ = f"Finds {lab.secret}."
+    model.bind_tools([leak]).invoke("hi", stop=[f"at {lab.secret}"], user=f"u {lab.secret}")
+
+    assert lab.raw(lab.upstream.texts) == 0
+    assert sent(lab)["user"] == "u [REDACTED:secret]"
+    assert sent(lab)["tools"][0]["function"]["name"] == "leak"
+
+
+# LangChain's own wrappers
+
+
+def test_retries_ask_again_and_never_pass(lab, runnable_way):
+    point = lab.govern({Stage.PRE_PROMPT: deny("no")})
+    # LangChain retries calls and batches, and never streams.
+    tries = 1 if "stream" in runnable_way or "events" in runnable_way or runnable_way == "transform" else 3
+
+    done = lab.call(
+        runnable_way,
+        lambda model: guard(model, point.pep).with_retry(stop_after_attempt=3, wait_exponential_jitter=False),
+    )
+
+    assert isinstance(done.error, PolicyDenied)
+    assert lab.upstream.requests == []
+    assert len([one for one in point.records if not one.permitted]) == tries
+
+
+def test_fallbacks_ask_again_and_never_pass(lab, runnable_way):
+    point = lab.govern({Stage.PRE_PROMPT: deny("no")})
+
+    done = lab.call(
+        runnable_way, lambda model: guard(model, point.pep).with_fallbacks([guard(model, point.pep)])
+    )
+
+    assert isinstance(done.error, PolicyDenied)
+    assert lab.upstream.requests == []
+    assert len([one for one in point.records if not one.permitted]) == 2
+
+
+def test_bound_configured_and_listened_to_models_stay_guarded(lab):
+    point = lab.govern({Stage.PRE_PROMPT: deny("no")})
+    model = guard(lab.chat(), point.pep)
+    wrapped = [
+        model.bind(temperature=0),
+        model.with_config(tags=["a"]),
+        model.with_types(),
+        model.with_listeners(on_start=lambda run: None),
+        model.bind_tools([look]).with_config(run_name="x").bind(seed=1),
+        model.configurable_alternatives(ConfigurableField(id="x"), default_key="d"),
+        model.model_copy(update={"tags": ["x"]}),
+        model | (lambda message: message),
+    ]
+
+    for one in wrapped:
+        with pytest.raises(PolicyDenied):
+            one.invoke("hi")
+    assert lab.upstream.requests == []
+
+
+def test_the_models_own_callbacks_hear_what_was_judged(lab):
+    heard = []
+
+    class Hearing(BaseCallbackHandler):
+        def on_chat_model_start(self, serialized, messages, **kwargs):
+            heard.append(messages[0][0].content)
+
+        def on_llm_end(self, response, **kwargs):
+            heard.append(response.generations[0][0].text)
+
+    lab.upstream.reply = f"it is {lab.secret}"
+    point = lab.govern({Stage.PRE_PROMPT: REDACT, Stage.POST_COMPLETION: REDACT})
+    guard(lab.chat(callbacks=[Hearing()]), point.pep).invoke(f"mine is {lab.secret}")
+
+    assert heard == ["mine is [REDACTED:secret]", "it is [REDACTED:secret]"]
+
+
+def test_a_prompt_that_a_callback_changes_on_its_way_is_judged_again(lab, way):
+    class Changing(BaseCallbackHandler):
+        raise_error = True
+
+        def on_chat_model_start(self, serialized, messages, **kwargs):
+            messages[0][-1].content += f" and {lab.secret}"
+
+    point = lab.govern({Stage.PRE_PROMPT: REDACT})
+    done = lab.call(way, lambda model: guard(model, point.pep), callbacks=[Changing()])
+
+    assert done.error is None
+    assert lab.raw(lab.upstream.texts) == 0
+    assert "hello and [REDACTED:secret]" in lab.upstream.texts
+    assert [one.request.stage for one in point.records] == [*lab.stages[:2], *lab.stages]
+
+
+def test_calls_below_the_public_ones_are_governed_too(lab):
+    point = lab.govern({Stage.PRE_PROMPT: deny("no")})
+    model = guard(lab.chat(), point.pep)
+
+    with pytest.raises(PolicyDenied):
+        model._generate([HumanMessage("hi")])
+    with pytest.raises(PolicyDenied):
+        list(model._stream([HumanMessage("hi")]))
+    with pytest.raises(PolicyDenied):
+        model._generate_with_cache([HumanMessage("hi")])
+    assert lab.upstream.requests == []
+
+
+def test_a_guard_around_a_guard_asks_both(lab):
+    outer, inner = lab.govern(), lab.govern({Stage.POST_COMPLETION: REDACT})
+    lab.upstream.reply = f"it is {lab.secret}"
+
+    answer = guard(guard(lab.chat(), inner.pep), outer.pep).invoke("hi")
+
+    assert answer.content == "it is [REDACTED:secret]"
+    assert [one.request.stage for one in outer.records] == list(lab.stages)
+    assert [one.request.stage for one in inner.records] == list(lab.stages)
+
+
+def test_a_model_that_does_not_stream_is_governed_in_a_stream(lab):
+    class Whole(FakeListChatModel):
+        def _should_stream(self, **kwargs):
+            return False
+
+    point = lab.govern({Stage.POST_COMPLETION: REDACT})
+    model = guard(Whole(responses=[f"it is {lab.secret}"]), point.pep)
+
+    assert [one.content for one in model.stream("hi")] == ["it is [REDACTED:secret]"]
+    assert [one.text for one in model._stream([HumanMessage("hi")])] == ["it is [REDACTED:secret]"]
+
+
+def test_the_rate_limiter_of_the_model_is_heeded_once(lab):
+    asked = []
+
+    class Counting(InMemoryRateLimiter):
+        def acquire(self, *, blocking=True):
+            asked.append(blocking)
+            return True
+
+    point = lab.govern()
+    model = guard(lab.chat(rate_limiter=Counting()), point.pep)
+
+    model.invoke("hi")
+    list(model.stream("hi"))
+
+    assert asked == [True, True]
+
+
+# What it is
+
+
+def test_it_tells_of_the_model_what_the_model_tells(lab):
+    chat = lab.chat(temperature=0.5, name="mine", tags=["t"], metadata={"m": 1})
+    model = guard(chat, lab.govern().pep)
+
+    assert (model.model_name, model.model) == ("gpt-4o", "gpt-4o")
+    assert model._llm_type == chat._llm_type
+    assert model._identifying_params == chat._identifying_params
+    assert model._get_ls_params() == chat._get_ls_params()
+    assert model.profile == chat.profile
+    assert (model.name, model.tags, model.metadata["m"]) == ("mine", ["t"], 1)
+    assert not hasattr(guard(FakeListChatModel(responses=["a"]), lab.govern().pep), "model_name")
+
+
+def test_it_counts_tokens_as_the_model_does(lab):
+    chat = lab.chat(custom_get_token_ids=lambda text: list(range(len(text))))
+    model = guard(chat, lab.govern().pep)
+
+    assert model.get_num_tokens("four") == 4
+    assert model.get_token_ids("ab") == [0, 1]
+
+
+def test_no_way_around_is_reached_by_an_unknown_attribute(lab):
+    model = guard(lab.chat(), lab.govern().pep)
+
+    for name in ("client", "async_client", "root_client", "root_async_client"):
+        with pytest.raises(AttributeError):
+            getattr(model, name)
+
+
+def test_nothing_secret_is_shown(lab):
+    headers = {"Authorization": "Bearer hidden"}
+    model = guard(lab.chat(default_headers=headers, openai_api_key="hidden"), lab.govern().pep)
+
+    assert repr(model) == "GuardedChatModel(inner='ChatOpenAI')"
+    assert "hidden" not in f"{model} {model._serialized} {(model | str).to_json()}"
+
+
+def test_only_a_chat_model_is_guarded(lab):
+    pep = lab.govern().pep
+
+    with pytest.raises(TypeError, match="guard the model first"):
+        guard(lab.chat().bind(temperature=0), pep)
+    with pytest.raises(TypeError, match="`small`"):
+        guard(lab.chat(), pep, models={"small": "gpt-4o-mini"})
+
+
+def test_every_stage_is_covered_or_listed(lab):
+    point = lab.govern(engine=StaticEngine({Stage.PRE_PROMPT: permit()}))
+    with pytest.raises(SettingsError, match="model_selection"):
+        guard(lab.chat(), point.pep)
+
+    listed = lab.govern(
+        engine=StaticEngine({Stage.PRE_PROMPT: permit()}), unchecked=["model_selection", "post_completion"]
+    )
+    assert isinstance(guard(lab.chat(), listed.pep), GuardedChatModel)
+
+
+def test_an_outage_that_settings_open_passes_and_only_that(lab, way):
+    answers = dict.fromkeys(Stage, permit())
+    failing = FailingEngine("unreachable", remote=True)
+    engine = StaticEngine(answers | {Stage.PRE_PROMPT: failing._answer}, remote=True)
+    point = lab.govern(engine=engine, failure={"open_on": {"pre_prompt": ["unreachable"]}})
+
+    done = lab.call(way, lambda model: guard(model, point.pep))
+
+    assert done.error is None
+    assert "hello there" in done.text
+    assert [one.failed_open for one in point.records] == [False, True, False]
