@@ -75,6 +75,16 @@ class Governor:
         """
         await self.asker.safely(kwargs, self._attempt(kwargs, call_type))
 
+    async def count(self, model: str) -> None:
+        """Refuse a deployment to whoever would count tokens with it.
+
+        Raises:
+            CallDenied: unless the settings only monitor.
+        """
+        data = {"model": model}
+        call = self.asker.begin(None, data)
+        self.asker.refuse(call, resource_of(data, "count"), "unsupported_endpoint", "a count of tokens")
+
     async def release(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], answer: Any) -> None:
         """Judge a whole answer; writes the changes into it.
 

@@ -40,8 +40,9 @@ class PolicyGuard(CustomGuardrail):
     word: the key's own list of models is not asked again.
 
     LiteLLM calls no hook, and so this class sees nothing, of: the output of pass-through endpoints (their
-    input is denied), `/utils/token_counter` and `/v1/messages/count_tokens`, and what the SDK calls
-    synchronously. It starts *without* a guardrail whose `mode` is missing or whose parameters it cannot parse
+    input is denied), assistants and threads, a prompt whose tokens a provider counts (that is refused, and
+    counted locally, unless the caller names a deployment by its id), and what the SDK calls synchronously. It
+    starts *without* a guardrail whose `mode` is missing or whose parameters it cannot parse
     itself: run `checkrein check --litellm config.yaml` before the proxy.
 
     Not to be subclassed: LiteLLM looks for some hooks on the registered class alone.
@@ -76,6 +77,19 @@ class PolicyGuard(CustomGuardrail):
         """Judge a request before it is routed."""
         await self.governor.admit(user_api_key_dict, data, str(call_type))
         return data
+
+    async def async_filter_deployments(
+        self,
+        model: str,
+        healthy_deployments: list[Any],
+        messages: Any,  # noqa: ARG002 -- LiteLLM's signature
+        request_kwargs: dict[str, Any] | None = None,
+        parent_otel_span: Any = None,  # noqa: ARG002 -- LiteLLM's signature
+    ) -> list[Any]:
+        """Give no deployment to what is no request: to count tokens, LiteLLM would send it the prompt."""
+        if not request_kwargs:
+            await self.governor.count(model)
+        return healthy_deployments
 
     async def async_pre_call_deployment_hook(
         self, kwargs: dict[str, Any], call_type: CallTypes | None
@@ -123,13 +137,14 @@ class PolicyGuard(CustomGuardrail):
     async def async_post_call_response_headers_hook(
         self,
         data: dict[str, Any],
-        user_api_key_dict: UserAPIKeyAuth,  # noqa: ARG002 -- LiteLLM's signature
+        user_api_key_dict: UserAPIKeyAuth,
         response: Any,  # noqa: ARG002 -- LiteLLM's signature
         request_headers: dict[str, str] | None = None,  # noqa: ARG002 -- LiteLLM's signature
         litellm_call_info: dict[str, object] | None = None,  # noqa: ARG002 -- LiteLLM's signature
     ) -> dict[str, str] | None:
         """Name the call and, where the headers leave after the verdict, the last decision."""
-        call = self.governor.asker.calls.of(data)
+        calls = self.governor.asker.calls
+        call = calls.of(data) or calls.failed(data, user_api_key_dict)
         if call is None or call.last is None:
             return None
         headers = {CALL_ID_HEADER: call.call_id}

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from checkrein.errors import RequestError
 
-__all__ = ["Leaf", "Path", "kind_of", "leaves", "member"]
+__all__ = ["Leaf", "Path", "leaves", "member"]
 
 Path = tuple[str | int, ...]
 
@@ -35,14 +35,17 @@ _SPOKEN: Final = frozenset(
     }
 )
 _WORD: Final = re.compile(r"[A-Za-z_]{1,32}")
-_NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z_$.\-]{0,63}[0-9]{0,3}")
+# The last is a token's number, as in `logit_bias`.
+_NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z_$.\-]{0,63}[0-9]{0,3}|[0-9]{1,7}")
 _IDENTIFIER: Final = re.compile(
     r"(?:call|chatcmpl|fc|file|msg|resp|rs|toolu)[_-]"
     r"(?:[A-Za-z0-9]{4,128}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 )
-_DATA_URL: Final = re.compile(r"data:([a-z]{1,32})/?[a-zA-Z0-9.+\-]{0,64};base64,")
 # What is shorter could be a number that matters; a signature or a picture is longer.
 _BINARY: Final = re.compile(r"[A-Za-z0-9+/_=\-]{64,}")
+_DATA_URL: Final = re.compile(r"data:([a-z]{1,32})/[a-zA-Z0-9.+\-]{1,64};base64,[A-Za-z0-9+/]*={0,2}")
+_URL_KEYS: Final = frozenset({"audio_url", "file_data", "file_url", "image_url", "url", "video_url"})
+# By key, what is there; and inside of what, where that matters.
 _BINARY_KEYS: Final[Mapping[Any, str]] = {
     "b64_json": "image",
     "data": "audio",
@@ -51,6 +54,7 @@ _BINARY_KEYS: Final[Mapping[Any, str]] = {
     "signature": "",
     "thought_signature": "",
 }
+_AROUND_DATA: Final = frozenset({"audio", "file", "inline_data", "input_audio", "source"})
 _KINDS: Final = {
     "application": "file",
     "audio": "audio",
@@ -64,7 +68,8 @@ _KINDS: Final = {
     "video": "video",
     "video_url": "video",
 }
-_NAME_OF: Final = "name of"
+# No path of a value begins with a number.
+_NAME_OF: Final = -1
 
 
 class Leaf(NamedTuple):
@@ -85,23 +90,43 @@ class Leaf(NamedTuple):
     kind: str = ""
 
     @property
+    def is_spoken(self) -> bool:
+        """Whether somebody says it: then it is text, whatever it looks like."""
+        return self.container is None or self.key in _SPOKEN or self._around in _SPOKEN
+
+    @property
     def is_text(self) -> bool:
         """Whether it says something."""
         if not self.text.strip():
             return False
-        if self.container is None or self.key in _SPOKEN or (len(self.path) > 1 and self.path[-2] in _SPOKEN):
-            return True
-        return not (_WORD.fullmatch(self.text) or _IDENTIFIER.fullmatch(self.text))
+        return self.is_spoken or not (_WORD.fullmatch(self.text) or _IDENTIFIER.fullmatch(self.text))
+
+    @property
+    def content(self) -> str | None:
+        """What it holds if it is no text: `image`, `audio`, `video`, `file`, or `""` for a signature."""
+        if self.is_spoken:
+            return None
+        if self.key in _URL_KEYS and (url := _DATA_URL.fullmatch(self.text)):
+            return _KINDS.get(url.group(1), "file")
+        if self.key in _BINARY_KEYS and (self.key != "data" or self._around in _AROUND_DATA):
+            return _BINARY_KEYS[self.key] if _BINARY.fullmatch(self.text) else None
+        return None
+
+    @property
+    def _around(self) -> Any:
+        return self.path[-2] if len(self.path) > 1 else None
 
 
-def leaves(container: Any, key: Any, path: Path, max_depth: int) -> Iterator[Leaf]:
+def leaves(container: Any, key: Any, path: Path, max_depth: int, *, numbered: bool = False) -> Iterator[Leaf]:
     """Every string at or below one member of a mapping, a list or a model.
 
     Args:
         container: a mapping, a list or a model.
         key: the member's key, index or field.
-        path: the member's path; members of a list that number themselves (`index`) go by that number.
+        path: the member's path.
         max_depth: longest path that is read.
+        numbered: members of a list that number themselves (`index`), as the pieces of a stream do, go by that
+            number instead of their place; never in a request, whose members could share a number.
 
     Raises:
         RequestError: it is nested over the limit.
@@ -117,9 +142,9 @@ def leaves(container: Any, key: Any, path: Path, max_depth: int) -> Iterator[Lea
         raise RequestError("limit.depth", "the request is nested over the limit `limits.depth`")
     if isinstance(value, list):
         for index, child in children:
-            number = member(child, "index") if isinstance(child, Mapping | BaseModel) else None
-            name = number if type(number) is int else index
-            yield from leaves(value, index, (*path, name), max_depth)
+            number = member(child, "index") if numbered and isinstance(child, Mapping | BaseModel) else None
+            place = number if type(number) is int else index
+            yield from leaves(value, index, (*path, place), max_depth, numbered=numbered)
         return
     kind = member(value, "type")
     if isinstance(kind, str) and kind in _KINDS:
@@ -127,17 +152,7 @@ def leaves(container: Any, key: Any, path: Path, max_depth: int) -> Iterator[Lea
     for name, _ in children:
         if not _NAME.fullmatch(str(name)):
             yield Leaf((_NAME_OF, *path, name), None, name, str(name))
-        yield from leaves(value, name, (*path, name), max_depth)
-
-
-def kind_of(leaf: Leaf) -> str | None:
-    """What a string holds if it is no text: `image`, `audio`, `video`, `file`, or `""` for a signature."""
-    url = _DATA_URL.match(leaf.text)
-    if url is not None:
-        return _KINDS.get(url.group(1), "file")
-    if leaf.key in _BINARY_KEYS and _BINARY.fullmatch(leaf.text):
-        return _BINARY_KEYS[leaf.key]
-    return None
+        yield from leaves(value, name, (*path, name), max_depth, numbered=numbered)
 
 
 def member(container: Any, key: Any) -> Any:

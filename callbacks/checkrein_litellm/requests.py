@@ -131,8 +131,9 @@ def tool_names(data: Mapping[str, Any]) -> list[str]:
 
 
 def _name_of(tool: Mapping[str, Any]) -> str:
+    """A function's name, or the type of a tool that is the provider's own, such as `web_search`."""
     function = tool.get("function")
-    name = function.get("name") if isinstance(function, Mapping) else tool.get("name")
+    name = function.get("name") if isinstance(function, Mapping) else tool.get("name") or tool.get("type")
     return name if isinstance(name, str) else ""
 
 

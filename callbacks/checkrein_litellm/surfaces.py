@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from checkrein import Origin, Segment
 
-from .leaves import Leaf, Path, kind_of, leaves, member
+from .leaves import Leaf, Path, leaves, member
 
 __all__ = [
     "Surfaces",
@@ -72,7 +72,7 @@ class Surfaces:
         """
         pieces = copies[0]
         whole = pieces[0]._replace(text=_joined(pieces))
-        kind = whole.kind or kind_of(whole)
+        kind = whole.kind or whole.content
         if kind is not None:
             if kind and not told:
                 self.uninspected.append({"kind": kind, "segment": max(len(self.segments) - 1, 0)})
@@ -189,11 +189,11 @@ def stream_surfaces(chunks: Sequence[Any], max_depth: int) -> Surfaces:
     beside: dict[tuple[Path, str], list[list[Leaf]]] = {}
     for chunk in chunks:
         for key in _said(chunk):
-            for leaf in leaves(chunk, key, (key,), max_depth):
+            for leaf in leaves(chunk, key, (key,), max_depth, numbered=True):
                 if key != "choices":
                     # Nothing here comes in pieces, but some providers repeat it in every chunk.
                     copies = beside.setdefault((leaf.path, leaf.text), [])
-                    copies.append([leaf._replace(path=(*leaf.path, len(beside)))])
+                    copies.append([leaf._replace(path=(*leaf.path, -len(beside)))])
                 elif "logprobs" not in leaf.path:
                     said.setdefault(leaf.path, []).append(leaf)
     surfaces = Surfaces()

@@ -47,7 +47,12 @@ GUARDRAIL: dict[str, Any] = {
 
 
 def write_config(
-    folder: Path, *, settings: Any = SETTINGS, guardrail: dict[str, Any] | None = None, **parts: Any
+    folder: Path,
+    *,
+    settings: Any = SETTINGS,
+    guardrail: dict[str, Any] | None = None,
+    general_settings: dict[str, Any] | None = None,
+    **parts: Any,
 ) -> Path:
     """A proxy's configuration, the guard's settings and the authentication in one folder."""
     shutil.copy(HERE / "auth.py", folder / "auth.py")
@@ -56,7 +61,11 @@ def write_config(
     params = {key: value for key, value in {**GUARDRAIL, **(guardrail or {})}.items() if value is not None}
     config = {
         "model_list": [],
-        "general_settings": {"master_key": MASTER_KEY, "custom_auth": "auth.authenticate"},
+        "general_settings": {
+            "master_key": MASTER_KEY,
+            "custom_auth": "auth.authenticate",
+            **(general_settings or {}),
+        },
         "guardrails": [{"guardrail_name": "checkrein", "litellm_params": params}],
         **parts,
     }
@@ -176,7 +185,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
             "model_group_alias": {"best": "gpt-4o", "treasure": "vault"},
             "fallbacks": [{"sick": ["gpt-4o-mini"]}, {"sick-vault": ["vault", "gpt-4o-mini"]}],
         }
-        config = write_config(folder, model_list=models, router_settings=router)
+        passed = [{"path": "/pass", "target": upstream.url, "include_subpath": True, "auth": True}]
+        config = write_config(
+            folder,
+            model_list=models,
+            router_settings=router,
+            general_settings={"pass_through_endpoints": passed},
+        )
         port, log = free_port(), folder / "proxy.log"
         process = start(config, port, log)
         try:

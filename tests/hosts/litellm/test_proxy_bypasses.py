@@ -119,6 +119,10 @@ ENDPOINTS = {
     "/v1/rerank": {"query": "hi", "documents": ["hi"]},
     "/v1beta/models/gpt-4o:generateContent": {"contents": [{"parts": [{"text": "hi"}]}]},
     "/v1/responses/compact": {"input": "hi"},
+    "/v1/videos": {"prompt": "hi"},
+    "/v1/vector_stores/x/search": {"query": "hi"},
+    "/pass": {"messages": [{"role": "user", "content": "hi"}]},
+    "/pass/chat/completions": {"messages": [{"role": "user", "content": "hi"}], "stream": True},
 }
 
 
@@ -141,6 +145,22 @@ def test_no_other_endpoint_is_open(proxy, path):
 def test_no_other_endpoint_streams(proxy, path):
     answer = proxy.post(path, "enterprise", model="gpt-4o", stream=True, **ENDPOINTS[path])
     assert "unsupported_endpoint" in answer.text
+    assert proxy.upstream.requests == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/utils/token_counter?call_endpoint=true", {"messages": [{"role": "user", "content": "hi"}]}),
+        ("/v1/messages/count_tokens", {"messages": [{"role": "user", "content": "hi"}]}),
+        ("/v1/responses/input_tokens", {"input": "hi"}),
+        ("/v1beta/models/gpt-4o:countTokens", {"contents": [{"parts": [{"text": "hi"}]}]}),
+    ],
+)
+def test_tokens_are_counted_here_and_not_by_the_provider(proxy, path, body):
+    answer = proxy.post(path, "enterprise", model="gpt-4o", **body)
+    assert answer.status_code == 200
+    assert "local_estimate" in answer.text
     assert proxy.upstream.requests == []
 
 
