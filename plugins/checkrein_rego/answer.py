@@ -62,7 +62,9 @@ def _read(entrypoint: str, value: Any) -> tuple[Effect, tuple[Reason, ...], tupl
     if denial and isinstance(value, list):
         reasons = tuple(_violation(entrypoint, member) for member in value)
         return (Effect.DENY if reasons else Effect.PERMIT), reasons, ()
-    raise _invalid(entrypoint, f"is {_kind(value)}; it must be a boolean or `{{allow, reasons, obligations}}`")
+    raise _invalid(
+        entrypoint, f"is {_kind(value)}; it must be a boolean or `{{allow, reasons, obligations}}`"
+    )
 
 
 def _decision(
@@ -136,7 +138,7 @@ def _only(entrypoint: str, what: str, value: Mapping[str, Any], known: frozenset
         # The key itself is not shown: a policy can build keys from a prompt.
         raise _invalid(
             entrypoint,
-            f"{what} has `{len(value.keys() - known)}` key(s) besides {', '.join(sorted(known))}; remove them",
+            f"{what} may have the keys {', '.join(sorted(known))} alone; it has `{len(value)}`",
         )
 
 

@@ -1,0 +1,168 @@
+"""The backend `regorus`: faster, and closer to OPA; its wheels are unofficial, so it is asked for by name."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+import regorus
+
+from checkrein.document import EvaluationRequest
+from checkrein.errors import EngineFailure, FailureCause, PolicyLoadError
+
+from .bundle import Bundle
+from .checking import check_calls, place
+from .source import Module
+
+__all__ = ["RegorusBackend"]
+
+# Known to it, and answered otherwise than OPA 1.20 does (tried on regorus 0.13).
+_UNFAITHFUL: Final = frozenset({"glob.quote_meta", "strings.replace_n"})
+_READY: Final = "data.checkrein_ready.ready"
+_READY_MODULE: Final = "package checkrein_ready\n\nready := true\n"
+_PLACE: Final = re.compile(r"--> (?P<file>.+?):(?P<line>\d+):(?P<column>\d+)")
+_ERROR: Final = re.compile(r"error: (?P<text>[^\n]*)")
+
+# An engine belongs to the thread that made it, to its last reference: elsewhere it neither answers nor is
+# freed. So each thread keeps its own, here and not in the backend, and drops those of closed backends itself.
+_mine = threading.local()
+_open: set[int] = set()
+_numbers = itertools.count(1)
+
+
+class RegorusBackend:
+    """Evaluates with regorus; every thread has an engine of its own.
+
+    Args:
+        bundle: the policies.
+        rules: the entrypoints, `data.` in front.
+
+    Raises:
+        PolicyLoadError: a policy does not compile, or calls what this backend lacks.
+    """
+
+    def __init__(self, bundle: Bundle, rules: Sequence[str]) -> None:
+        del rules  # they are looked up by name
+        self._bundle = bundle
+        self._data = orjson.dumps(bundle.data).decode()
+        self._builtins = _builtins()
+        check_calls(bundle, bundle.modules, bundle.modules, self._refusal)
+        self._number = next(_numbers)
+        _engines()[self._number] = self._engine(bundle.modules)
+        _open.add(self._number)
+        self._forget = weakref.finalize(self, _open.discard, self._number)
+
+    def evaluate(self, rule: str, request: EvaluationRequest) -> Any:
+        """The value of a rule.
+
+        Raises:
+            EngineFailure: `engine_error`.
+        """
+        if self._number not in _open:
+            _engines().pop(self._number, None)
+            raise EngineFailure(FailureCause.ENGINE_ERROR, "the engine is closed")
+        engines = _engines()
+        engine = engines.get(self._number)
+        if engine is None:
+            for closed in engines.keys() - _open:
+                del engines[closed]
+            engine = engines[self._number] = self._engine(self._bundle.modules)
+        try:
+            return _ask(engine, rule, request.json().decode())
+        except _Panic:
+            del engines[self._number]
+            raise EngineFailure(FailureCause.ENGINE_ERROR, f"`{rule}` ended in a panic of regorus") from None
+        except RuntimeError as error:
+            # Its text can quote the input; where it happened cannot.
+            at = _PLACE.search(str(error))
+            where = f" at `{at[0].removeprefix('--> ')}`" if at else ""
+            raise EngineFailure(FailureCause.ENGINE_ERROR, f"`{rule}` ended in an error{where}") from None
+
+    def test(self, rules: Sequence[str]) -> Mapping[str, Any]:
+        """The value of each rule of the test modules, or the error that it ended in.
+
+        Raises:
+            PolicyLoadError: a test module does not compile.
+        """
+        modules = [*self._bundle.modules, *self._bundle.tests]
+        check_calls(self._bundle, self._bundle.tests, modules, self._refusal)
+        engine = self._engine(modules)
+        answers: dict[str, Any] = {}
+        for rule in rules:
+            try:
+                answers[rule] = _ask(engine, rule, "{}")
+            except (_Panic, RuntimeError) as error:
+                answers[rule] = RuntimeError(_first_line(str(error)))
+        return answers
+
+    def close(self) -> None:
+        """Stop answering; each thread drops its engine when it next evaluates something, or ends."""
+        self._forget()
+        _engines().pop(self._number, None)
+
+    def _engine(self, modules: Sequence[Module]) -> Any:
+        engine = regorus.Engine()
+        engine.set_gather_prints(True)
+        try:
+            for module in modules:
+                engine.add_policy(module.path, module.source)
+            engine.add_policy("checkrein_ready.rego", _READY_MODULE)
+            engine.add_data_json(self._data)
+            # Whether every rule holds together shows at the first question alone: ask one.
+            _ask(engine, _READY, "{}")
+        except (_Panic, RuntimeError) as error:
+            raise self._error(str(error), modules) from None
+        return engine
+
+    def _error(self, text: str, modules: Sequence[Module]) -> PolicyLoadError:
+        at, said = _PLACE.search(text), _first_line(text)
+        for module in modules:
+            if at and module.path == at["file"]:
+                return PolicyLoadError(f"{place(self._bundle, module, int(at['line']))}: {said}")
+        return PolicyLoadError(f"bundle `{self._bundle.name}` does not compile: {said}")
+
+    def _refusal(self, name: str) -> str | None:
+        if name in self._builtins and name not in _UNFAITHFUL:
+            return None
+        return "the backend `regorus` lacks or answers otherwise than OPA; correct the name, or take it out"
+
+
+class _Panic(Exception):  # noqa: N818 -- the word of the library
+    """A panic of regorus, as an exception like any other."""
+
+
+def _engines() -> dict[int, Any]:
+    """The engines of this thread."""
+    engines: dict[int, Any] = _mine.__dict__.setdefault("engines", {})
+    return engines
+
+
+def _ask(engine: Any, rule: str, document: str) -> Any:
+    try:
+        engine.set_input_json(document)
+        # Undefined comes as `UNDEFINED` itself; sets of objects come as JSON alone.
+        return orjson.loads(engine.eval_rule_as_json(rule))
+    except Exception:
+        raise
+    except BaseException as error:
+        # pyo3's panics are no `Exception`, and their type cannot be imported.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise _Panic from None
+
+
+def _builtins() -> frozenset[str]:
+    """The built-ins of the installed build, which depend on what it was compiled with."""
+    engine = regorus.Engine()
+    engine.add_policy("builtins.rego", "package checkrein_builtins\n\nnames := opa.runtime().builtins\n")
+    return frozenset(_ask(engine, "data.checkrein_builtins.names", "{}"))
+
+
+def _first_line(text: str) -> str:
+    said = _ERROR.search(text)
+    return said["text"].strip() if said else text.strip().partition("\n")[0]

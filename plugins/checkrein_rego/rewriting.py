@@ -1,0 +1,99 @@
+"""Writes modules as regopy must be given them; no line moves, so that its messages name the right ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import orjson
+
+from .source import Module
+from .tokens import Token, closing, literal, reference
+
+__all__ = ["canonical", "under_test"]
+
+# In a test module `input` is a document like any other: regopy ends the process on `with input as`.
+_INPUT: Final = "data.checkrein_test_input"
+
+
+def canonical(module: Module) -> str:
+    r"""The module with every string escaped as JSON does: regopy compares the escaped forms.
+
+    To it `"\u00e9"` and `"é"` are two texts, so that a rule on the one would miss the other.
+    """
+    return _replaced(module, _canonical_strings(module.tokens))
+
+
+def under_test(module: Module, modules: Sequence[Module]) -> str:
+    """The module for a run of native tests, in which `input` is only what a test says.
+
+    Args:
+        module: a policy or a test module.
+        modules: all of them, to tell functions from values.
+    """
+    return _replaced(
+        module, [*_canonical_strings(module.tokens), *_inputs(module), *_values(module, modules)]
+    )
+
+
+def _replaced(module: Module, changes: Iterable[tuple[int, int, str]]) -> str:
+    parts: list[str] = []
+    taken = 0
+    for start, end, text in sorted(changes):
+        parts += (module.source[taken:start], text)
+        taken = end
+    return "".join([*parts, module.source[taken:]])
+
+
+def _canonical_strings(tokens: Sequence[Token]) -> Iterator[tuple[int, int, str]]:
+    for token in tokens:
+        if token.kind == "string" and "\\" in token.text:
+            yield token.start, token.start + len(token.text), orjson.dumps(literal(token)).decode()
+
+
+def _inputs(module: Module) -> Iterator[tuple[int, int, str]]:
+    for index, token in enumerate(module.tokens):
+        if (
+            token.text == "input"
+            and token.kind == "name"
+            and (not index or module.tokens[index - 1].text != ".")
+        ):
+            yield token.start, token.start + len(token.text), _INPUT
+
+
+def _values(module: Module, modules: Sequence[Module]) -> Iterator[tuple[int, int, str]]:
+    """`with x as value` -> `with x as [value][0]`: regopy takes a lone reference there for a function.
+
+    Where `x` is a function, the reference is meant to be one.
+    """
+    functions = {(*one.package, *rule.path) for one in modules for rule in one.rules if rule.function}
+    tokens = module.tokens
+    for index, token in enumerate(tokens):
+        if token.text != "with" or token.kind != "name" or index + 1 >= len(tokens):
+            continue
+        target, after = reference(tokens, index + 1)
+        target = (*module.imports.get(target[0], target[:1]), *target[1:])
+        if target[0] not in ("data", "input") or target[1:] in functions:
+            continue
+        if after + 1 >= len(tokens) or tokens[after].text != "as" or tokens[after + 1].kind != "name":
+            continue
+        value = tokens[after + 1]
+        end = _end_of(tokens, after + 1)
+        if value.text in ("true", "false", "null") or (end < len(tokens) and tokens[end].text == "("):
+            continue
+        last = tokens[end - 1]
+        yield value.start, value.start, "["
+        yield last.start + len(last.text), last.start + len(last.text), "][0]"
+
+
+def _end_of(tokens: Sequence[Token], index: int) -> int:
+    """The index after a reference, computed parts included: `cases[i].input`."""
+    _, end = reference(tokens, index)
+    while end + 1 < len(tokens):
+        if tokens[end].text == "[" and not tokens[end].leads:
+            end = closing(tokens, end) + 1
+        elif tokens[end].text == "." and tokens[end + 1].kind == "name":
+            end += 2
+        else:
+            break
+    return end

@@ -1,0 +1,226 @@
+"""What a Rego module holds: package, imports and rules, what they call, which names nothing declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from .tokens import SourceError, Token, closing, reference, tokenize
+
+__all__ = ["Module", "Rule", "Use", "read_module"]
+
+_KEYWORDS: Final = frozenset(
+    {"as", "contains", "default", "else", "every", "false", "if", "import", "in", "not", "null", "package"}
+    | {"some", "true", "with"}
+)
+# A line that begins with one of these, or whose predecessor ends with one, goes on with a rule.
+_GOES_ON: Final = frozenset({"as", "contains", "else", "every", "if", "in", "not", "some", "with"})
+_OPERATORS: Final = frozenset(
+    {":=", "=", "==", "!=", "<", ">", "<=", ">=", "+", "-", "*", "/", "%", "&", "|"}
+)
+_LEAVES_OPEN: Final = _GOES_ON | _OPERATORS | {",", ".", "default", "import", "package"}
+_BEFORE_BRACE: Final = _LEAVES_OPEN - {"else", "every", "default", "import", "package"}
+_ALWAYS_KNOWN: Final = _KEYWORDS | {"data", "input", "set", "_"}
+
+
+class Rule(NamedTuple):
+    """A definition of a rule: its path below the package, its line, whether it takes arguments."""
+
+    path: tuple[str, ...]
+    line: int
+    function: bool
+
+
+class Use(NamedTuple):
+    """A reference in a rule: its parts, its line and the rule that it stands in."""
+
+    parts: tuple[str, ...]
+    line: int
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """A module as far as loading must know it.
+
+    Args:
+        path: its file inside the bundle.
+        source: its text.
+        tokens: its tokens.
+        package: its package, without `data`.
+        imports: what each imported name stands for.
+        rules: every definition, in order.
+        calls: what is called, built-ins and functions alike; infix operators are not.
+        names: the first part of every other reference that nothing in its own rule declares.
+        withs: each `with`, which replaces a document for one expression.
+        bare_bodies: lines of rule bodies without `if`, as Rego had them before v1.
+    """
+
+    path: str
+    source: str = field(repr=False)
+    tokens: Sequence[Token] = field(repr=False)
+    package: tuple[str, ...]
+    imports: Mapping[str, tuple[str, ...]]
+    rules: Sequence[Rule] = field(repr=False)
+    calls: Sequence[Use] = field(repr=False)
+    names: Sequence[Use] = field(repr=False)
+    withs: Sequence[Use] = field(repr=False)
+    bare_bodies: Sequence[Use] = field(repr=False)
+
+
+def read_module(path: str, source: str) -> Module:
+    """Read a module.
+
+    Args:
+        path: its file inside the bundle.
+        source: its text.
+
+    Raises:
+        SourceError: it is no Rego as far as can be seen here; the backend sees the rest.
+    """
+    tokens = tokenize(source)
+    statements = list(_statements(tokens))
+    if not statements or tokens[statements[0][0]].text != "package":
+        raise SourceError(1, "a module must begin with `package`")
+    package = _path(tokens, statements[0][0] + 1)
+    imports: dict[str, tuple[str, ...]] = {}
+    rules: list[Rule] = []
+    calls: list[Use] = []
+    names: list[Use] = []
+    withs: list[Use] = []
+    bodies: list[Use] = []
+    for start, end in statements[1:]:
+        part = tokens[start:end]
+        if part[0].text == "import":
+            target, after = reference(part, min(1, len(part) - 1))
+            named = part[after + 1].text if after + 1 < len(part) and part[after].text == "as" else target[-1]
+            if target[0] in ("data", "input"):
+                imports[named] = target
+            continue
+        head = 1 if part[0].text == "default" and len(part) > 1 else 0
+        path_, after = reference(part, head)
+        function = after < len(part) and part[after].text == "("
+        rules.append(Rule(path_, part[head].line, function))
+        label = ".".join(path_)
+        if function:
+            calls += _calls(part[after:], label)
+            names += _undeclared(part[after:], label)
+        else:
+            calls += _calls(part[head + 1 :], label)
+            names += _undeclared(part[head + 1 :], label)
+        withs += (Use(("with",), token.line, label) for token in part if token.text == "with")
+        bodies += (Use(("{",), line, label) for line in _bare_bodies(part))
+    return Module(
+        path=path,
+        source=source,
+        tokens=tokens,
+        package=package,
+        imports=imports,
+        rules=rules,
+        calls=calls,
+        names=names,
+        withs=withs,
+        bare_bodies=bodies,
+    )
+
+
+def _path(tokens: Sequence[Token], index: int) -> tuple[str, ...]:
+    if index >= len(tokens) or tokens[index].kind != "name":
+        raise SourceError(tokens[0].line, "`package` names no package")
+    return reference(tokens, index)[0]
+
+
+def _statements(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
+    """Where each `package`, `import` and rule begins and ends."""
+    starts: list[int] = []
+    depth = 0
+    for index, token in enumerate(tokens):
+        if token.kind == "op":
+            depth += (token.text in "([{") - (token.text in ")]}")
+        elif depth == 0 and token.kind == "name" and token.text not in _GOES_ON:
+            before = tokens[index - 1].text if index else ";"
+            if before == ";" or (token.leads and before not in _LEAVES_OPEN):
+                starts.append(index)
+    yield from zip(starts, [*starts[1:], len(tokens)], strict=True)
+
+
+def _roots(tokens: Sequence[Token]) -> Iterator[int]:
+    """The tokens that begin a reference: names that follow no dot and are no keywords."""
+    for index, token in enumerate(tokens):
+        if token.kind == "name" and (index == 0 or tokens[index - 1].text != "."):
+            if token.text not in _KEYWORDS:
+                yield index
+            elif token.text == "contains" and index + 1 < len(tokens) and tokens[index + 1].text == "(":
+                yield index  # the built-in; the keyword in a head cannot be told apart, and does no harm
+
+
+def _calls(tokens: Sequence[Token], rule: str) -> Iterator[Use]:
+    for index in _roots(tokens):
+        parts, after = reference(tokens, index)
+        if after < len(tokens) and tokens[after].text == "(":
+            yield Use(parts, tokens[index].line, rule)
+
+
+def _undeclared(tokens: Sequence[Token], rule: str) -> Iterator[Use]:
+    declared = _ALWAYS_KNOWN | set(_declared(tokens))
+    for index in _roots(tokens):
+        parts, after = reference(tokens, index)
+        if parts[0] not in declared and not (after < len(tokens) and tokens[after].text == "("):
+            yield Use(parts, tokens[index].line, rule)
+
+
+def _declared(tokens: Sequence[Token]) -> Iterator[str]:
+    """Names that a rule may bind anywhere in it: more than Rego's scopes would allow, never fewer."""
+    if tokens and tokens[0].text == "(":
+        yield from _names(tokens[: closing(tokens, 0)])
+    for index, token in enumerate(tokens):
+        before = tokens[index - 1] if index else token
+        if token.text in ("some", "every"):
+            end = index + 1
+            while (
+                end < len(tokens)
+                and tokens[end].text not in ("in", ";", "}")
+                and (not tokens[end].leads or tokens[end - 1].text == ",")
+            ):
+                end += 1
+            yield from _names(tokens[index:end])
+        elif token.text in (":=", "="):
+            yield from _pattern(tokens, index - 1, -1)
+            if token.text == "=":
+                yield from _pattern(tokens, index + 1, 1)
+        elif token.text == "[" and _is_indexed(before):
+            if index + 2 < len(tokens) and tokens[index + 2].text == "]":
+                yield from _names(tokens[index : index + 2])
+        elif token.text == "walk":
+            yield from _names(tokens[index : closing(tokens, index + 1)])
+
+
+def _is_indexed(token: Token) -> bool:
+    if token.kind == "name":
+        return token.text not in _KEYWORDS
+    return token.text in (")", "]")
+
+
+def _pattern(tokens: Sequence[Token], index: int, step: int) -> Iterator[str]:
+    """The names of what stands on one side of an assignment: a variable, an array or an object."""
+    if not 0 <= index < len(tokens):
+        return
+    if tokens[index].kind == "op" and tokens[index].text in "[](){}":
+        other = closing(tokens, index, step=step)
+        yield from _names(tokens[min(index, other) : max(index, other)])
+    else:
+        yield from _names(tokens[index : index + 1])
+
+
+def _names(tokens: Sequence[Token]) -> Iterator[str]:
+    return (token.text for token in tokens if token.kind == "name")
+
+
+def _bare_bodies(tokens: Sequence[Token]) -> Iterator[int]:
+    depth = 0
+    for index, token in enumerate(tokens):
+        if token.kind == "op":
+            if token.text == "{" and depth == 0 and index and tokens[index - 1].text not in _BEFORE_BRACE:
+                yield token.line
+            depth += (token.text in "([{") - (token.text in ")]}")
