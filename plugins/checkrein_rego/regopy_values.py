@@ -193,8 +193,10 @@ def _string(node: Any) -> str:
     size = _C.regoNodeValueSize(node)
     buffer = create_string_buffer(size)
     _C.regoNodeValue(node, buffer, size)
+    raw = buffer.raw[: size - 1]
     try:
-        value: str = orjson.loads(b'"%b"' % buffer.raw[: size - 1])
+        # Escaped either way, so that a bare quote in front can only be one of a pair around it.
+        value: str = orjson.loads(raw if raw.startswith(b'"') else b'"%b"' % raw)
     except orjson.JSONDecodeError:
         raise NodeError("a string that is no JSON") from None
     return value
