@@ -73,7 +73,8 @@ def withholding(error: Exception) -> Exception:
 def can_stand(settings: Settings, stage: Stage, subject: Entity) -> bool:
     """Whether any denial at this stage would be enforced for this subject."""
     for rule in settings.enforcement.rules:
-        named = all(subject.properties.get(key) == value for key, value in rule.subject.items())
+        known = subject.properties
+        named = all(key in known and known[key] == value for key, value in rule.subject.items())
         if named and (not rule.stages or stage in rule.stages):
             if rule.mode == "enforce":
                 return True

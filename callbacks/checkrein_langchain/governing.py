@@ -21,20 +21,21 @@ from checkrein.vocabulary import AccessRequest, Entity, Stage
 from .denial import PolicyDenied, can_stand, withholding
 from .messages import copy_message
 from .models import (
+    ModelFacts,
     asked_name,
+    facts_of,
     keeps_answers,
     largest_answer,
     limited,
-    name_of,
     payload_of,
-    properties_of,
     renamed,
     show_changes,
+    tells_request,
     without_tools,
     without_tracing,
 )
 from .requests import ask, offered_tools, read_call
-from .results import chunk_of, finish_reason, read_answer, rewritten, tokens_of
+from .results import chunk_of, finish_reason, read_answer, rewritten, tokens_of, was_cached
 from .steps import Close, Collect, Decide, Generate, Store
 from .surfaces import Surface
 
@@ -87,6 +88,7 @@ class Call:
     name: str = field(init=False)
     sent: dict[str, Any] = field(init=False)
     no_store: bool = field(default=False, init=False)
+    _facts: ModelFacts = field(init=False)
     _bounds: _Bounds = field(default_factory=_Bounds, init=False)
     _judged: list[str] = field(default_factory=list, init=False)
 
@@ -117,7 +119,7 @@ class Call:
 
     def describe(self, name: str) -> Mapping[str, Any]:
         """What policies may know of the model that they route to."""
-        return properties_of(self.models.get(name, self.home))
+        return facts_of(self.models.get(name, self.home)).properties
 
     def _read(self) -> Surface:
         call = {"messages": self.messages, "stop": self.stop, "options": self.options}
@@ -133,9 +135,9 @@ class Call:
 
     def _question(self, stage: Stage, surface: Surface) -> AccessRequest:
         tools, brought = offered_tools(self.options, self.messages)
-        estimated = largest_answer(self.model, self.sent)
+        estimated = largest_answer(self._facts, self.sent)
         supports = {"route"}
-        if hasattr(self.model, "_get_request_payload"):
+        if tells_request(self.model):
             supports |= _REQUEST_OBLIGATIONS - ({"remove_tools"} if brought else set())
         if stage is Stage.PRE_PROMPT:
             supports |= {"redact"} if surface.uninspected else {"redact", "replace"}
@@ -154,7 +156,7 @@ class Call:
         )
 
     def _resource(self) -> Entity:
-        return Entity(type="model", id=self.name, properties=properties_of(self.model))
+        return Entity(type="model", id=self.name, properties=self._facts.properties)
 
     def _changed(self, decision: Decision, surface: Surface) -> Surface:
         failure: Exception
@@ -185,9 +187,9 @@ class Call:
         """Find the model and the options that asking and policy come to."""
         options = {key: value for key, value in self.options.items() if key != "model"}
         asked = self._bounds.model or asked_name(self.options)
-        own = name_of(self.home, {})
-        if asked is None or (asked == own and asked not in self.models):
-            model, name = self.home, own
+        own = facts_of(self.home)
+        if asked is None or (asked == own.name and asked not in self.models):
+            model, name = self.home, own.name
         elif asked in self.models:
             model, name = self.models[asked], asked
         else:
@@ -203,6 +205,7 @@ class Call:
             show_changes(payload, bounds.removed, bounds.parameters, bounds.max_tokens)
         if self.no_store and keeps_answers(payload_of(model, self.stop, options)):
             options["store"] = False
+        self._facts = own if model is self.home else facts_of(model)
         self.model, self.name, self.sent = model, name, options
 
     def streams(self, *, async_api: bool) -> bool:
@@ -260,7 +263,7 @@ class Call:
     ) -> Flow[tuple[list[ChatGeneration], dict[str, Any] | None, bool]]:
         surface = read_answer(generations, about)
         tokens = tokens_of(generations, about)
-        if tokens:
+        if tokens and not was_cached(generations):
             self.pep.settle(self.call_id, 1, tokens)
         decision = yield Decide(self.pep, self._outcome(generations, about, surface))
         decision.raise_if_denied(PolicyDenied)

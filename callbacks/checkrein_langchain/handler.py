@@ -42,7 +42,7 @@ from .listening import (
 )
 from .reading import Reader
 from .requests import ask, offered_tools
-from .results import finish_reason, read_answer, tokens_of
+from .results import finish_reason, read_answer, tokens_of, was_cached
 from .streaming import note_start, streams
 from .surfaces import Surface
 
@@ -83,7 +83,8 @@ class PolicyCallbackHandler(BaseCallbackHandler):
 
     Args:
         pep: decides.
-        subject: for whom all calls are made; by default as `acting_as`, `as_subject` or trusted metadata say.
+        subject: for whom all calls are made; by default as `acting_as`, `as_subject` of a chain around the
+            call, or trusted metadata say.
 
     Raises:
         SettingsError: a stage is neither covered by an engine nor listed as `unchecked`.
@@ -165,7 +166,7 @@ class PolicyCallbackHandler(BaseCallbackHandler):
         run = run or _Run(self._who({}), heard_model(about, {}))
         generations = [one for choices in response.generations for one in choices]
         tokens, finish = tokens_of(generations, about), finish_reason(generations)
-        if tokens:
+        if tokens and not was_cached(generations):
             self.pep.settle(run.call_id, 1, tokens)
         context = {
             **({"tokens": tokens} if tokens else {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel
@@ -12,17 +13,18 @@ __all__ = [
     "ADDRESSES",
     "TOKEN_LIMITS",
     "ModelChangeError",
+    "ModelFacts",
     "asked_name",
     "check_model",
     "check_options",
+    "facts_of",
     "keeps_answers",
     "largest_answer",
     "limited",
-    "name_of",
     "payload_of",
-    "properties_of",
     "renamed",
     "show_changes",
+    "tells_request",
     "tool_names",
     "without_tools",
     "without_tracing",
@@ -98,31 +100,37 @@ def asked_name(options: Options) -> str | None:
     return name
 
 
-def name_of(model: BaseChatModel, options: Options) -> str:
-    """The name by which policies know a model."""
-    name = _tracing(model, options).get("ls_model_name") or getattr(model, "model_name", None)
-    return str(name or getattr(model, "model", None) or model._llm_type)  # noqa: SLF001 -- LangChain's own name
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a model tells of itself.
+
+    Args:
+        name: the name by which policies know it.
+        properties: what else policies may know: its `provider`.
+        max_tokens: the largest answer that it was made for, in tokens, or None when nothing limits it.
+    """
+
+    name: str
+    properties: Mapping[str, Any]
+    max_tokens: int | None
 
 
-def properties_of(model: BaseChatModel) -> dict[str, Any]:
-    """What policies may know of a model: its `provider`."""
-    provider = _tracing(model, {}).get("ls_provider")
-    return {"provider": provider} if isinstance(provider, str) else {}
+def facts_of(model: BaseChatModel) -> ModelFacts:
+    """Ask a model what it tells tracers, or else what it is called."""
+    told: Mapping[str, Any] = model._get_ls_params()  # noqa: SLF001 -- LangChain has no public way
+    name = told.get("ls_model_name") or getattr(model, "model_name", None) or getattr(model, "model", None)
+    provider, limit = told.get("ls_provider"), told.get("ls_max_tokens")
+    return ModelFacts(
+        name=str(name or model._llm_type),  # noqa: SLF001 -- the same
+        properties={"provider": provider} if isinstance(provider, str) else {},
+        max_tokens=limit if type(limit) is int else None,
+    )
 
 
-def _tracing(model: BaseChatModel, options: Options) -> Mapping[str, Any]:
-    asked = {"model": options["model"]} if "model" in options else {}
-    params: Mapping[str, Any] = model._get_ls_params(**asked)  # noqa: SLF001 -- LangChain has no public way
-    return params
-
-
-def largest_answer(model: BaseChatModel, options: Options) -> int | None:
-    """The largest answer that the call allows, in tokens, or None when nothing limits it."""
-    for key in TOKEN_LIMITS:
-        if type(options.get(key)) is int:
-            return int(options[key])
-    limit = _tracing(model, {}).get("ls_max_tokens")
-    return limit if type(limit) is int else None
+def largest_answer(facts: ModelFacts, options: Options) -> int | None:
+    """The largest answer that a call allows, in tokens, or None when nothing limits it."""
+    asked = next((options[key] for key in TOKEN_LIMITS if type(options.get(key)) is int), None)
+    return facts.max_tokens if asked is None else asked
 
 
 def renamed(model: BaseChatModel, name: str, options: Options) -> BaseChatModel:
@@ -140,7 +148,7 @@ def renamed(model: BaseChatModel, name: str, options: Options) -> BaseChatModel:
     copied = model.model_copy(update={field: name})
     forget_identity(copied)
     payload = payload_of(copied, None, options)
-    reached = name_of(copied, options) if payload is None else payload.get("model")
+    reached = facts_of(copied).name if payload is None else payload.get("model")
     if reached != name:
         raise ModelChangeError("the call would not reach the model that the policy routes to")
     return copied
@@ -156,15 +164,20 @@ def forget_identity(model: BaseChatModel) -> None:
     model.__dict__.pop("_serialized", None)
 
 
+def tells_request(model: BaseChatModel) -> bool:
+    """Whether the model's package can say what a call would send; those of OpenAI and Anthropic do."""
+    return hasattr(type(model), "_get_request_payload")
+
+
 def payload_of(model: BaseChatModel, stop: list[str] | None, options: Options) -> Mapping[str, Any] | None:
     """The request that a call with these options would send, or None where a provider does not tell.
 
     Raises:
         ModelChangeError: the model refuses the options.
     """
-    build = getattr(model, "_get_request_payload", None)
-    if build is None:
+    if not tells_request(model):
         return None
+    build: Any = model._get_request_payload  # type: ignore[attr-defined]  # noqa: SLF001 -- see `tells_request`
     try:
         payload = build([HumanMessage("-")], stop=stop, **without_tracing(options))
     except Exception as error:  # noqa: BLE001 -- a provider may raise anything

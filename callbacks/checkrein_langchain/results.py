@@ -15,7 +15,7 @@ from .messages import copy_message, drop_derived, read_message, read_metadata
 from .reading import Fields, Reader
 from .surfaces import Path, Surface
 
-__all__ = ["chunk_of", "finish_reason", "read_answer", "rewritten", "tokens_of"]
+__all__ = ["chunk_of", "finish_reason", "read_answer", "rewritten", "tokens_of", "was_cached"]
 
 Facts = dict[str, Any]
 
@@ -103,6 +103,15 @@ def tokens_of(
     told = (llm_output or {}).get("token_usage") or {}
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
     return {name: told[name] for name in names if type(told.get(name)) is int}
+
+
+def was_cached(generations: Sequence[Generation]) -> bool:
+    """Whether LangChain's cache gave the answer, so that nothing was used for it."""
+    for generation in generations:
+        usage = getattr(getattr(generation, "message", None), "usage_metadata", None)
+        if usage and usage.get("total_cost") == 0:
+            return True
+    return False
 
 
 def finish_reason(generations: Sequence[Generation]) -> str | None:

@@ -369,8 +369,10 @@ def test_models_share_no_cache_entries_when_policy_routes_by_name(lab, cache):
             )
         }
     )
-    model = guard(lab.chat(), point.pep)
-    # LangChain builds the key of the cache once per model.
+    chat = lab.chat()
+    # LangChain builds the key of the cache once per model, and a copy of the model keeps it.
+    assert chat._get_llm_string()
+    model = guard(chat, point.pep)
     assert model.invoke("hi").content == "gpt-4o"
     with acting_as("free"):
         assert model.invoke("hi").content == "gpt-4o-mini"

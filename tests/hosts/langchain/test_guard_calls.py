@@ -1,6 +1,7 @@
 """What a guarded model does with options, routes, bounds and LangChain's own wrappers."""
 
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import HumanMessage
@@ -11,7 +12,7 @@ from langchain_openai import AzureChatOpenAI
 from checkrein.errors import SettingsError
 from checkrein.testing import FailingEngine, StaticEngine, deny, obligation, permit
 from checkrein.vocabulary import Stage
-from checkrein_langchain import GuardedChatModel, PolicyDenied, guard
+from checkrein_langchain import GuardedChatModel, PolicyCallbackHandler, PolicyDenied, guard
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
@@ -90,6 +91,20 @@ def test_usage_is_settled_with_the_call(lab, monkeypatch):
     assert settled == [(point.records[0].call_id, 1, usage)]
 
 
+def test_an_answer_from_a_cache_is_judged_and_nothing_is_settled_for_it(lab, monkeypatch):
+    point, settled = lab.govern(), []
+    monkeypatch.setattr(point.pep, "settle", lambda *told: settled.append(told))
+    guarded = guard(lab.chat(cache=InMemoryCache()), point.pep)
+    bare = lab.chat(cache=InMemoryCache())
+
+    for _ in range(2):
+        guarded.invoke("hi")
+        bare.invoke("hi", {"callbacks": [PolicyCallbackHandler(point.pep)]})
+
+    assert len(point.records) == 12
+    assert len(settled) == len(lab.upstream.requests) == 2
+
+
 def test_pictures_are_told_of_and_policy_decides(lab):
     point = lab.govern(
         {Stage.PRE_PROMPT: lambda q: deny("image") if q.document["context"].get("uninspected") else permit()}
@@ -157,6 +172,18 @@ def test_an_alternative_can_be_asked_for_by_its_name(lab):
 
     assert sent(lab)["model"] == "gpt-4o-mini"
     assert {one.request.resource.id for one in point.records} == {"small"}
+
+
+def test_a_model_whose_options_replace_its_name_is_not_routed_by_name(lab):
+    point = lab.govern({Stage.MODEL_SELECTION: route_to("gpt-4o-mini")})
+    stubborn = lab.chat().model_copy(update={"model_kwargs": {"model": "gpt-4"}})
+
+    with pytest.raises(PolicyDenied) as denied:
+        guard(stubborn, point.pep).invoke("hi")
+
+    assert denied.value.code == "obligation_failed"
+    assert point.records[0].request.resource.id == "gpt-4"
+    assert lab.upstream.requests == []
 
 
 def test_a_model_without_a_name_is_not_routed(lab):
@@ -273,6 +300,24 @@ def test_bounds_of_one_stage_hold_for_the_model_of_the_next(lab):
     assert sent(lab)["model"] == "gpt-4o-mini"
     assert sent(lab)["max_completion_tokens"] == 10
     assert sent(lab)["temperature"] == 0.5
+
+
+def test_bounds_of_both_stages_add_up(lab):
+    point = lab.govern(
+        {
+            Stage.MODEL_SELECTION: permit(
+                obligation("limit_tokens", max_tokens=10), obligation("remove_tools", names=["hide"])
+            ),
+            Stage.PRE_PROMPT: permit(
+                obligation("limit_tokens", max_tokens=20), obligation("set_parameters", temperature=0.5)
+            ),
+        }
+    )
+
+    guard(lab.chat(), point.pep).bind_tools([look, hide]).invoke("hi")
+
+    assert (sent(lab)["max_completion_tokens"], sent(lab)["temperature"]) == (10, 0.5)
+    assert [tool["function"]["name"] for tool in sent(lab)["tools"]] == ["look"]
 
 
 def test_parameters_are_set(lab):

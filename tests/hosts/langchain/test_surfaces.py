@@ -398,6 +398,14 @@ def test_the_tokens_of_a_changed_answer_go_with_it():
     assert generation.text == "SECRET"
 
 
+def test_the_tokens_of_a_changed_message_go_with_it():
+    message = AIMessage("SECRET", response_metadata={"logprobs": {"content": [{"token": "SEC"}]}, "id": "1"})
+    surface = read(message)
+    surface.write({surface.segments[0].path: "[gone]"})
+
+    assert message.response_metadata == {"id": "1"}
+
+
 def test_an_artifact_of_a_tool_is_neither_read_nor_copied():
     artifact = object()
     message = ToolMessage("a", tool_call_id="1", artifact=artifact)
