@@ -67,7 +67,10 @@ def guard(
     warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
     worn = {key: getattr(model, key) for key in WORN}
     worn["metadata"] = dict(model.metadata or {})
-    return GuardedChatModel(inner=model, models=dict(models or {}), pep=pep, name=model.name, **worn)
+    guarded = GuardedChatModel(inner=model, models=dict(models or {}), pep=pep, name=model.name, **worn)
+    # Made once, kept by every copy: each call is made by one.
+    _ = guarded._serialized  # noqa: SLF001 -- LangChain's own
+    return guarded
 
 
 class GuardedChatModel(JudgedModel):
