@@ -1,6 +1,7 @@
 """Finds API keys by their issuers' prefixes, JSON Web Tokens, and values beside a word such as `api_key`.
 
-Sources: the prefixes that the issuers document for secret scanning; RFC 7519 for tokens; RFC 6750 for `Bearer`.
+Sources: the prefixes that the issuers document for secret scanning; RFC 7519 for tokens; RFC 6750 for
+`Bearer`.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ __all__ = ["API_KEY_MAX", "find_api_keys"]
 
 API_KEY_MAX: Final = 1024
 
-# Every key has a piece of sixteen such characters, and few words of prose do: without one there is nothing to look for.
+# Every key has a piece of sixteen such characters, and few words of prose do: without one there is nothing to
+# look for.
 _LONG: Final = b"a" * 16
 _LONG_PIECES: Final = bytes(
     ord("a") if chr(octet) in f"{ascii_letters}{digits}+/=_-" else ord(" ") for octet in range(256)
 )
 
-# By issuer: what must be in the text, and the key. A pattern starts with its literal where it can, so that a search is
-# one of plain text, and ends in a possessive run, so that it never looks twice.
+# By issuer: what must be in the text, and the key. A pattern starts with its literal where it can, so that a
+# search is one of plain text, and ends in a possessive run, so that it never looks twice.
 _ISSUERS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
     (literal, re.compile(pattern))
     for literal, pattern in (
@@ -63,20 +65,21 @@ _ISSUERS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
 _SK: Final = re.compile(r"sk-(?<![A-Za-z0-9]sk-)((?:[A-Za-z]{2,8}[0-9]{0,2}-)?[A-Za-z0-9_-]{16,}+)")
 _CUES: Final = ("key", "token", "secret", "bearer")
 _CUE: Final = re.compile(
-    r"(?<!redacted:api_)(?<!redacted:private_)(?:(?:(?<=api)|(?<=api[\s_.-])|(?<=access)|(?<=access[\s_.-])|(?<=secret)|(?<=secret[\s_.-])"
-    r"|(?<=auth[\s_.-])|(?<=private[\s_.-])|(?<=account)|(?<=account[\s_.-])|(?<=encryption[\s_.-])|(?<=signing[\s_.-])"
-    r"|(?<=subscription[\s_.-])|(?<=license[\s_.-]))keys?|tokens?|secrets?|(?P<bearer>bearer))(?![a-z0-9])"
+    r"(?<!redacted:api_)(?<!redacted:private_)(?:(?:(?<=api)|(?<=api[\s_.-])|(?<=access)|(?<=access[\s_.-])"
+    r"|(?<=secret)|(?<=secret[\s_.-])|(?<=auth[\s_.-])|(?<=private[\s_.-])|(?<=account)|(?<=account[\s_.-])"
+    r"|(?<=encryption[\s_.-])|(?<=signing[\s_.-])|(?<=subscription[\s_.-])|(?<=license[\s_.-]))keys?|tokens?|secrets?|(?P<bearer>bearer))(?![a-z0-9])"
 )
 _SEPARATOR: Final = re.compile(
     r"""(?:[_ -](?:id|value))?(?:\\?["'`*]{1,2})?\]?(?:[ ]?\([^()\n]{1,40}\))?
     (?:[ ](?:for|to|of)[ ][^\n:=\[\]"']{1,40}?)?
-    (?:\s{0,4}(?::=|=>|->|={1,3}|::?=?)(?:[ ]{0,3}(?:str|string)[ ]?=)?\*{0,2}|[ ](?:is|was)\b[ ]?[:=]?)\s{0,4}
-    [bruf]?(?:\\?["'`(]){0,2}(?:bearer[ ]|token[ ]|basic[ ])?""",
+    (?:\s{0,4}(?::=|=>|->|={1,3}|::?=?)(?:[ ]{0,3}(?:str|string)[ ]?=)?\*{0,2}|[ ](?:is|was)\b[ ]?[:=]?)
+    \s{0,4}[bruf]?(?:\\?["'`(]){0,2}(?:bearer[ ]|token[ ]|basic[ ])?""",
     re.VERBOSE,
 )
 _BEARER: Final = re.compile(r"[ :]{1,3}[\"']?")
 _VALUE: Final = re.compile(r"[A-Za-z0-9+/=_.~:-]{16,}+")
-_REFERENCE: Final = re.compile(r"[A-Za-z_]\w{0,63}(?:(?:\.|::|->)[A-Za-z_]\w{0,63}){1,8}$")
+# A path of names in code, or an address.
+_REFERENCE: Final = re.compile(r"https?:|//|[A-Za-z_]\w{0,63}(?:(?:\.|::|->)[A-Za-z_]\w{0,63}){1,8}$")
 _PIECE: Final = re.compile(r"[A-Za-z0-9+/=_-]{16}")
 _LETTER: Final = re.compile(r"[A-Za-z]")
 _DIGIT: Final = re.compile(r"[0-9]")
@@ -96,18 +99,18 @@ def find_api_keys(view: View) -> Iterator[tuple[int, int]]:
         for match in _SK.finditer(plain):
             if _is_random(match.group(1)):
                 yield match.span()
-    if not view.digits:
-        return
-    lower = view.lower
-    if not any(map(lower.__contains__, _CUES)):
-        return
+    if view.digits and any(map(view.lower.__contains__, _CUES)):
+        yield from _named_keys(plain, view.lower)
+
+
+def _named_keys(plain: str, lower: str) -> Iterator[tuple[int, int]]:
     for cue in _CUE.finditer(lower):
         between = (_BEARER if cue["bearer"] else _SEPARATOR).match(lower, cue.end())
         value = _VALUE.match(plain, between.end()) if between is not None else None
         if value is None or plain[value.end() : value.end() + 1] in {"(", "["}:
             continue
         text = value.group().rstrip(".:")
-        if _PIECE.search(text) and _is_random(text) and not _REFERENCE.match(text) and not text.startswith(("http:", "https:", "//")):
+        if _PIECE.search(text) and _is_random(text) and not _REFERENCE.match(text):
             yield value.start(), value.start() + len(text)
 
 

@@ -1,7 +1,7 @@
 """Finds numbers of payment cards and bank accounts.
 
-Sources: ISO/IEC 7812 (length, leading digits of the networks, Luhn), ISO 13616 and SWIFT's IBAN registry (lengths).
-The check digits and each country's structure are checked by python-stdnum.
+Sources: ISO/IEC 7812 (length, leading digits of the networks, Luhn), ISO 13616 and SWIFT's IBAN registry
+(lengths). The check digits and each country's structure are checked by python-stdnum.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _GROUP: Final = re.compile(r"[0-9]+")
 _PRINTED: Final = frozenset(
     {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 5), (6, 13), (4, 4, 4, 6)}
 )
+_FIRST_PRINTED: Final = frozenset(sizes[0] for sizes in _PRINTED)
 _MOST_GROUPS: Final = 5
 _SMALLEST_GROUP: Final = 3
 # Leading digits and lengths of the networks that issue cards.
@@ -62,13 +63,17 @@ _LENGTHS: Final = {
     "RU": 33,
 }
 _IBAN_START: Final = re.compile(r"[0-9]{2}(?<=[A-Za-z]{2}[0-9]{2})")
-_IBAN_REST: Final = re.compile(r"(?:[ \t._-]{0,2}[A-Za-z0-9])*+")
-_CHARACTER: Final = re.compile(r"[A-Za-z0-9]")
-_IBAN_REACH: Final = 34 * 3
+# For each length, that many letters and digits with nothing but separators between them, and nothing that
+# clings.
+_IBANS: Final = {
+    size: re.compile(rf"[A-Za-z0-9](?:[ \t._-]{{0,2}}[A-Za-z0-9]){{{size - 1}}}(?![A-Za-z0-9])")
+    for size in {*_LENGTHS.values()}
+}
+_NOT_COMPACT: Final = str.maketrans("", "", " \t._-")
 
 
 def find_cards(view: View) -> Iterator[tuple[int, int]]:
-    """Card numbers of 13 to 19 digits, in any usual grouping, that a network issues and whose check digit is right."""
+    """Card numbers of 13 to 19 digits that a network issues, usually grouped, with a right check digit."""
     if view.digits < _SHORTEST:
         return
     for run in _RUN.finditer(view.plain):
@@ -79,6 +84,10 @@ def _cards_in(plain: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     groups = [match.span() for match in _GROUP.finditer(plain, start, end)]
     first = 0
     while first < len(groups):
+        size = groups[first][1] - groups[first][0]
+        if first and size not in _FIRST_PRINTED and size < _SHORTEST:
+            first += 1
+            continue
         found = None
         sizes: tuple[int, ...] = ()
         number = ""
@@ -112,7 +121,7 @@ def _is_card(number: str, sizes: tuple[int, ...], *, alone: bool) -> bool:
 
 
 def find_ibans(view: View) -> Iterator[tuple[int, int]]:
-    """IBANs of the registry's countries, in one piece or grouped, whose check digits and structure are right."""
+    """IBANs of the registry's countries, in one piece or grouped, with right check digits and structure."""
     plain = view.plain
     if b"aa00" not in view.shape:
         return
@@ -121,25 +130,10 @@ def find_ibans(view: View) -> Iterator[tuple[int, int]]:
         size = _LENGTHS.get(plain[start : start + 2].upper())
         if size is None or not _stands_free(plain, start):
             continue
-        end = _iban_end(plain, start, size)
-        if end is not None and iban.is_valid(
-            plain[start:end].replace("_", "").replace("\t", ""), check_country=False
-        ):
-            yield start, end
+        number = _IBANS[size].match(plain, start)
+        if number is not None and iban.is_valid(number.group().translate(_NOT_COMPACT), check_country=False):
+            yield number.span()
 
 
 def _stands_free(plain: str, start: int) -> bool:
     return not plain[start - 1 : start].isalnum() or plain[max(0, start - 4) : start].lower() == "iban"
-
-
-def _iban_end(plain: str, start: int, size: int) -> int | None:
-    """Where `size` letters and digits end, if nothing but their separators is between and nothing clings to them."""
-    rest = _IBAN_REST.match(plain, start, start + _IBAN_REACH)
-    if rest is None:
-        return None
-    end = start
-    for count, match in enumerate(_CHARACTER.finditer(plain, start, rest.end()), 1):
-        end = match.end()
-        if count == size:
-            return None if plain[end : end + 1].isalnum() else end
-    return None

@@ -1,8 +1,9 @@
-"""Finds phrases that try to overrule a model's instructions, to draw out its prompt, or to pose as another role.
+"""Finds phrases that try to overrule a model's instructions, draw out its prompt or pose as another role.
 
-The text is read without what is invisible, with look-alike letters as ASCII, in lower case; punctuation may stand
-between words, and letters may be spaced out. Not undone: digits for letters, encodings such as base64, text written
-backwards, other languages than those below. Phrases are a tripwire, no proof of safety: that is the policy's matter.
+The text is read without what is invisible, with look-alike letters as ASCII, in lower case; punctuation may
+stand between words, and letters may be spaced out. Not undone: digits for letters, encodings such as base64,
+text written backwards, other languages than those below. Phrases are a tripwire, no proof of safety: that is
+the policy's matter.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ __all__ = ["INJECTION_MAX", "find_hidden", "find_injections"]
 INJECTION_MAX: Final = 512
 _LOOK_BACK: Final = 160
 
-# Four single letters in a row, at most three characters between them: the shape of spaced-out text. The first pattern
-# starts with a literal, which makes the search a plain one.
+# Four single letters in a row, at most three characters between them: the shape of spaced-out text. The first
+# pattern starts with a literal, which makes the search a plain one.
 _SPACED_SHAPE: Final = re.compile(rb" a {1,3}a {1,3}a {1,3}a(?![a0])")
 _SPACED: Final = re.compile(r"(?<![a-z0-9])[a-z](?:[^a-z0-9]{1,3}[a-z](?![a-z0-9])){3,400}+")
 _BETWEEN: Final = re.compile(r"[^a-z]+")
 
-# Tags spell hidden ASCII; only in the flag of a region have they a use. Variation selectors in a row spell bytes.
+# Tags spell hidden ASCII; only in the flag of a region have they a use. Variation selectors in a row spell
+# bytes.
 _HIDDEN: Final = re.compile(
     "(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0020-\U000e007f]{4,}+|(?<=\U0001f3f4)[\U000e0020-\U000e007f]{8,}+"
     "|[\ufe00-\ufe0f\U000e0100-\U000e01ef]{6,}+"
@@ -45,8 +47,9 @@ def find_injections(view: View) -> Iterator[tuple[int, int]]:
         spaced = [match.span() for match in _SPACED.finditer(lower)]
     if not spaced and not view.places:
         return
-    # Words may have been split, or glued by what was invisible: read them again with gaps that may be missing. Only
-    # phrases count that something was cut out of, since in ordinary text words may run into each other.
+    # Words may have been split, or glued by what was invisible: read them again with gaps that may be
+    # missing. Only phrases count that something was cut out of, since in ordinary text words may run into
+    # each other.
     runs = [match.span() for start, end in spaced for match in _BETWEEN.finditer(lower, start, end)]
     joined, places, totals = cut(lower, runs)
     back = View(joined, joined, b"", joined, b"", 0, places, totals)

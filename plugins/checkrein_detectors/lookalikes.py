@@ -1,9 +1,11 @@
 """What is invisible and what looks like ASCII: the tables behind `normalising.py`, built once.
 
-Sources: the general categories and decompositions of the Unicode Character Database (`unicodedata`), the property
-Default_Ignorable_Code_Point (DerivedCoreProperties.txt), and, for letters that only look alike, the idea of
-confusables in UTS 39, kept to the scripts in which ASCII words are imitated.
+Sources: the general categories and decompositions of the Unicode Character Database (`unicodedata`), the
+property Default_Ignorable_Code_Point (DerivedCoreProperties.txt), and, for letters that only look alike, the
+idea of confusables in UTS 39, kept to the scripts in which ASCII words are imitated.
 """
+
+# ruff: noqa: RUF001 -- ambiguous characters are the subject
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from typing import Final
 
 __all__ = ["CONTROLS", "HIDDEN", "TABLE_END", "TAGS", "ascii_table"]
 
-CONTROLS: Final = bytes((*range(0x00, 0x09), *range(0x0E, 0x20), 0x7F))
+CONTROLS: Final = bytes((*range(0x09), *range(0x0E, 0x20), 0x7F))
 """The ASCII characters that show nothing and are no white space."""
 
 HIDDEN: Final = "\0"
@@ -48,24 +50,28 @@ _DECOMPOSED_BLOCKS: Final = (
     (0x80, 0x3400),
     (0xA640, 0xAC00),
     (0xF900, 0x10000),
+    (0x10E00, 0x10F00),
     (0x1D400, 0x1D800),
     (0x1F100, 0x1F200),
 )
 
-# Each ASCII character, and what passes for it. Upper and lower case are apart, because some keys are case-bound.
+# Each ASCII character, and what passes for it. Upper and lower case are apart, because some keys are
+# case-bound.
 _ALIKE: Final = {
-    "A": "АΑᎪᴀ", "B": "ВΒᏴʙ", "C": "СϹᏟ", "D": "ᎠꓓᴅĐÐ", "E": "ЕΕᎬᴇ", "F": "Ϝꓝ", "G": "ԌᏀɢ", "H": "НΗᎻʜ",
-    "I": "ІΙӀⅠᏆɪ", "J": "ЈᎫᴊ", "K": "КΚᏦᴋ", "L": "ԼᏞʟŁ", "M": "МΜᎷᴍ", "N": "ΝꓠɴИ", "O": "ОΟՕᴏØ", "P": "РΡᏢᴘ",
-    "Q": "Ԛ", "R": "ᎡᏒʀЯ", "S": "ЅՏᏚꜱ", "T": "ТΤᎢᴛ", "U": "ՍᑌᴜЦ", "V": "ѴᏙᴠ", "W": "ԜᎳᴡШ", "X": "ХΧ", "Y": "ҮΥУʏ",
-    "Z": "ΖᏃᴢ",
-    "a": "аαɑա", "b": "ЬьƄɓв", "c": "сϲᴄ", "d": "ԁɗđ", "e": "еєεҽɛэ", "f": "ғƒ", "g": "ԍɡցģ", "h": "һհħн",
-    "i": "іιıɩӏ", "j": "јϳ", "k": "кκҝ", "l": "ⅼłɫ", "m": "мⅿ", "n": "пηոռ", "o": "оοօσø", "p": "рρ", "q": "ԛզ",
-    "r": "гɾ", "s": "ѕƽς", "t": "тτŧ", "u": "υսʋц", "v": "νѵ", "w": "ԝωшɯ", "x": "хχ", "y": "уγүყ", "z": "ʐ",
-    "-": "\u02d7\u2043\u2212\u2796\u06d4", ".": "\u3002\uff61\u2024\u0701", ":": "\u02d0\u2236\ua789\u05c3\u0703",
-    "/": "\u2044\u2215\u29f8", "'": "\u2018\u2019\u201a\u201b\u2032\u02bc\u02b9\u2039\u203a",
-    '"': "\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", "|": "\u2223\u01c0\u2502", "<": "\u2329\u27e8\u3008",
-    ">": "\u232a\u27e9\u3009", "[": "\u3010\u3014", "]": "\u3011\u3015", "#": "\u266f", "*": "\u2217\u204e",
-    " ": "\u2800", "\n": "\x85\u2028\u2029",
+    "A": "АΑᎪᴀ", "B": "ВΒᏴʙ", "C": "СϹᏟ", "D": "ᎠꓓᴅĐÐ", "E": "ЕΕᎬᴇ", "F": "Ϝꓝ", "G": "ԌᏀɢ",
+    "H": "НΗᎻʜ", "I": "\u0406\u0399\u04c0\u2160\u13c6\u026a", "J": "ЈᎫᴊ", "K": "КΚᏦᴋ", "L": "ԼᏞʟŁ",
+    "M": "МΜᎷᴍ", "N": "ΝꓠɴИ", "O": "ОΟՕᴏØ", "P": "РΡᏢᴘ", "Q": "Ԛ", "R": "ᎡᏒʀЯ", "S": "ЅՏᏚꜱ",
+    "T": "ТΤᎢᴛ", "U": "ՍᑌᴜЦ", "V": "ѴᏙᴠ", "W": "ԜᎳᴡШ", "X": "ХΧ", "Y": "ҮΥУʏ", "Z": "ΖᏃᴢ",
+    "a": "аαɑա", "b": "ЬьƄɓв", "c": "сϲᴄ", "d": "ԁɗđ", "e": "еєεҽɛэ", "f": "ғƒ", "g": "ԍɡցģ",
+    "h": "һհħн", "i": "іιıɩӏ", "j": "јϳ", "k": "кκҝ", "l": "\u217c\u0142\u026b",
+    "m": "\u043c\u217f", "n": "пηոռ", "o": "оοօσø", "p": "рρ", "q": "ԛզ", "r": "гɾ", "s": "ѕƽς",
+    "t": "тτŧ", "u": "υսʋц", "v": "νѵ", "w": "ԝωшɯ", "x": "хχ", "y": "уγүყ", "z": "ʐ",
+    "-": "\u02d7\u2043\u2212\u2796\u06d4", ".": "\u3002\uff61\u2024\u0701",
+    ":": "\u02d0\u2236\ua789\u05c3\u0703", "/": "\u2044\u2215\u29f8",
+    "'": "\u2018\u2019\u201a\u201b\u2032\u02bc\u02b9\u2039\u203a",
+    '"': "\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", "|": "\u2223\u01c0\u2502",
+    "<": "\u2329\u27e8\u3008", ">": "\u232a\u27e9\u3009", "[": "\u3010\u3014", "]": "\u3011\u3015",
+    "#": "\u266f", "*": "\u2217\u204e", " ": "\u2800", "\n": "\u0085\u2028\u2029",
 }  # fmt: skip
 
 

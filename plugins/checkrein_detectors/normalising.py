@@ -1,9 +1,9 @@
 """Reads a text as a person or a model would: without what is invisible, look-alikes as ASCII, offsets kept.
 
-Two steps. Characters are first replaced one for one, so that this step needs no offsets: look-alike letters, digits of
-every script, dashes, spaces and quotes become ASCII. What shows nothing (zero-width characters, bidi controls, soft
-hyphens, tags, variation selectors, combining marks) is then cut out, and where it stood is remembered. ASCII text
-without control characters goes through neither step.
+Two steps. Characters are first replaced one for one, so that this step needs no offsets: look-alike letters,
+digits of every script, dashes, spaces and quotes become ASCII. What shows nothing (zero-width characters,
+bidi controls, soft hyphens, tags, variation selectors, combining marks) is then cut out, and where it stood
+is remembered. ASCII text without control characters goes through neither step.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class View:
     """A text as detectors read it.
 
     Args:
-        plain: ASCII, a `?` for each character that has no ASCII reading; every detector's offsets are its own.
+        plain: ASCII, a `?` for each character without such a reading; detectors' offsets are its own.
         folded: as long as `plain`, but what has no ASCII reading is still there.
         octets: `plain` in bytes.
         lower: `plain` in lower case.
-        shape: as long as `plain`: `a` for a letter, `0` for a digit, a space for anything else. What a finding must
-            look like is searched here first, at the speed of a search for plain text.
+        shape: as long as `plain`: `a` for a letter, `0` for a digit, a space for anything else. What a
+            finding must look like is searched here first, at the speed of a search for plain text.
         digits: how many decimal digits there are.
         places: where in `plain` something was cut out, ascending.
         totals: how many characters had been cut out so far, at each place.
@@ -54,8 +54,8 @@ class View:
     def raw(self, place: int) -> int:
         """The offset in the text that was read, for an offset in `plain`.
 
-        What was cut out right before `place` lies before the answer: a span's end takes in what clings to its last
-        character, and its start does not take in what precedes it.
+        What was cut out right before `place` lies before the answer: a span's end takes in what clings to its
+        last character, and its start does not take in what precedes it.
         """
         index = bisect_right(self.places, place)
         return place + self.totals[index - 1] if index else place

@@ -41,13 +41,20 @@ _FINDERS: Final[Mapping[str, tuple[Finder, int | None]]] = {
     "us_ssn": (find_ssns, SSN_MAX),
 }
 
-# How much text is read again with findings taken out: so many times its length, and some besides, so that the cost
-# stays linear. What still moves after this is left to the second look after redaction, which denies.
+# How much text is read again with findings taken out: so many times its length, and some besides, so that the
+# cost stays linear. What still moves after this is left to the second look after redaction, which denies.
 _REREAD: Final = 2
 _REREAD_FREE: Final = 200_000
+# What separates a finding from its neighbours, whatever they are; and white space alone, unless a number is
+# next, since the groups of a number are spaced too. And what may end a finding and turn what follows round.
 _NEAR: Final = 4
-_BEFORE: Final = re.compile(r"(?:[\x20-/:-~\s]*[\s,;!?()\[\]{}<>\"'])?", re.ASCII)
-_AFTER: Final = re.compile(r"(?:[\s,;!?)\]}>\"'][\x20-/:-~\s]*|\.(?:\s[\x20-/:-~\s]*)?)?", re.ASCII)
+_LEADING: Final = 12
+_BEFORE: Final = re.compile(r"(?:(?s:.*)[,;!?()\[\]{}<>\"']\s*|[\x20-/:-~\s]*\s)?", re.ASCII)
+_AFTER: Final = re.compile(r"(?:\s*[,;!?)\]}>\"'](?s:.*)|\.?\s[\x20-/:-~\s]*|\.)?", re.ASCII)
+_LEADS_ON: Final = re.compile(
+    r"(?:\b(?:not|dont|never|nicht|will|can|which|that|i|if|once|when|because)|n't)\Z",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 class Pack:
@@ -55,10 +62,10 @@ class Pack:
 
     @property
     def max_spans(self) -> Mapping[str, int | None]:
-        """Per type, the longest span in code points, the words that it leans on included; None when unbounded.
+        """Per type, the longest span in code points, with the words that it leans on; None when unbounded.
 
-        A finding that is longer, because invisible characters stretch it or because it is no ordinary key, is told as
-        several touching spans.
+        A finding that is longer, because invisible characters stretch it or because it is no ordinary key, is
+        told as several touching spans.
         """
         return _MAX_SPANS
 
@@ -115,10 +122,11 @@ def _joined(name: str, places: list[tuple[int, int]]) -> list[Span]:
 
 
 def _stands_alone(text: str, span: Span) -> bool:
-    """Whether nothing beside a finding could be read differently without it: no letters or marks touch it, no digits
-    are near."""
+    """Whether nothing beside a finding can be read differently without it."""
     before, after = text[max(0, span.start - _NEAR) : span.start], text[span.end : span.end + _NEAR]
-    return bool(_BEFORE.fullmatch(before) and _AFTER.fullmatch(after))
+    if not (_BEFORE.fullmatch(before) and _AFTER.fullmatch(after)):
+        return False
+    return _LEADS_ON.search(text[max(span.start, span.end - _LEADING) : span.end]) is None
 
 
 def _settled(text: str, found: list[Span], finders: Finders, *, hidden: bool) -> list[Span]:
@@ -171,7 +179,7 @@ def _uncovered(
 
 
 class _WayBack:
-    """From offsets in a redacted text to those of the text before; within a placeholder, to the finding's edge."""
+    """From offsets in a redacted text to those before; within a placeholder, to the finding's edge."""
 
     def __init__(self, spans: Sequence[Span], written: Sequence[tuple[int, int]]) -> None:
         self._spans = spans

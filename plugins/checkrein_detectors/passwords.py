@@ -1,7 +1,8 @@
 """Finds passwords that stand in text beside a word that says what they are.
 
-The word alone is no finding, and neither is talk about passwords, code that names where one comes from, a type or a
-mask: `password reset`, `my password is wrong`, `password: str`, `password = os.environ["PW"]`, `password: ****`.
+The word alone is no finding, and neither is talk about passwords, code that names where one comes from, a
+type or a mask: `password reset`, `my password is wrong`, `password: str`, `password = os.environ["PW"]`,
+`password: ****`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from .normalising import View
+from .password_talk import NOT_A_PASSWORD, REQUIREMENTS
 
 __all__ = ["PASSWORD_MAX", "find_passwords"]
 
@@ -20,36 +22,35 @@ _SHORTEST: Final = 3
 _LOOK_BACK: Final = 64
 
 _STEMS: Final = ("pass", "pw", "kennwort", "contrasena", "identified by")
+_STEM: Final = re.compile("mot de pass|pass|pw|kennwort|contrasena|identified by")
 # `pass` and `pw` by themselves mean other things too: what follows must look the part.
 _CUE: Final = re.compile(
-    r"(?P<sure>passwor[dt]|passwd|(?P<phrase>pass[ ]?phrase)|passcode|kennwort|contrasena|mot de passe|identified by"
-    r"|(?<![a-z])pwd|(?<=[_-])pwd)|(?<![a-z])(?:pass|pw)"
+    r"(?P<sure>passwor[dt]|passwd|(?P<phrase>pass[ ]?phrase)|passcode|kennwort|contrasena|mot de passe"
+    r"|identified by|(?<![a-z])pwd|(?<=[_-])pwd)|(?<![a-z])(?:pass|pw)"
 )
 _SEPARATOR: Final = re.compile(
     r"""(?:s|[0-9]{1,2})?(?![a-z0-9_-])
     (?:\\?["'`*]{1,2})?\]?                                            # the end of a quoted or emphasised key
     (?:[ ]?\([^()\n]{1,40}\))?
     (?:[ ](?:for|to|on|of|at|in|fur|pour|para|de)[ ][^\n:=\[\]"']{1,48}?)?
-    (?:[ \t]{0,4}(?P<assigned>:=|=>|->|={1,3}|::?[ \t]?=?)(?:[ \t]{0,3}(?:str|string|optional\[str\]|secretstr)[ ]?=)?
-       (?:\*{1,2}|</[a-z]{1,8}>){0,2}
-      |[ \t]{1,4}(?P<said>is|was|are|ist|lautet|est|es)\b(?:[ ](?:now|just|simply|set[ ]to|still|currently))?[ ]?[:=]?
-      |[ ](?P<changed>to)\b|(?P<beside>)[ ]{1,2}(?=['"`][^\s'"`]+['"`]))
+    (?:[ \t]{0,4}(?P<assigned>:=|=>|->|={1,3}|::?[ \t]?=?)
+       (?:[ \t]{0,3}(?:str|string|optional\[str\]|secretstr)[ ]?=)?(?:\*{1,2}|</[a-z]{1,8}>){0,2}
+      |[ \t]{1,4}(?:is|was|are|ist|lautet|est|es)\b
+       (?:[ ](?:now|just|simply|set[ ]to|still|currently))?[ ]?[:=]?
+      |[ ](?P<changed>to)\b|[ ]{1,2}(?=['"`][^\s'"`]+['"`]))
     [ \t]{0,4}""",
     re.VERBOSE,
 )
 _OPTION: Final = re.compile(r"[ \t]{1,4}(?=[^\s=-])")
-_OPTION_NAME: Final = re.compile(r"(?:^|\s)--?[a-z0-9-]{0,32}$")
+_OPTION_NAME: Final = re.compile(r"(?:^|\s)--?[a-z0-9-]{0,32}\Z")
 _CHANGED: Final = re.compile(r"\b(?:chang|set|reset|updat|switch)[a-z]{0,4}\b")
 _QUOTED: Final = re.compile(
-    rf"""[bruf]?\\?"([^"\n]{{1,{_VALUE_MAX}}}?)\\?"|[bruf]?\\?'([^'\n]{{1,{_VALUE_MAX}}}?)\\?'|`([^`\n]{{1,{_VALUE_MAX}}})`"""
+    rf"""[bruf]?(?:\\?"([^"\n]{{1,{_VALUE_MAX}}}?)\\?"|\\?'([^'\n]{{1,{_VALUE_MAX}}}?)\\?'|`([^`\n]{{1,{_VALUE_MAX}}})`)"""
 )
 _TOKEN: Final = re.compile(rf"""[\\"'`*(]{{0,2}}([^\s<]{{1,{_VALUE_MAX}}})""")
 _REST_OF_LINE: Final = re.compile(rf"[^\n\"]{{1,{_VALUE_MAX}}}")
 _SEVERAL_WORDS: Final = re.compile(r"(?:[A-Za-z0-9]{2,16}[ -]){3,11}[A-Za-z0-9]{2,16}[.,;]?\s*$")
-_REQUIRES: Final = frozenset(
-    ("a", "at", "can", "enter", "may", "minimum", "must", "needs", "should", "the", "use", "your")
-)
-_TAG: Final = re.compile(r"<[a-z0-9:._-]{0,48}$")
+_TAG: Final = re.compile(r"<[a-z0-9:._-]{0,48}\Z")
 _ELEMENT: Final = re.compile(rf"[^<>\n]{{0,64}}>([^<>\s][^<>\n]{{0,{_VALUE_MAX - 1}}})</")
 _USERINFO: Final = re.compile(rf"://[^\s:/@\"'<>]{{0,64}}:([^\s/@\"'<>]{{1,{_VALUE_MAX}}})@")
 # Where the next part of a query, of a connection string or of a list begins.
@@ -69,28 +70,10 @@ _NAMES: Final = re.compile(
 _DOTTED: Final = re.compile(r"[A-Za-z_$][A-Za-z_$]*(?:\.[A-Za-z_$]\w*)+$")
 _WORD: Final = re.compile(r"[A-Za-z]+(?:[-'][A-Za-z]+)*$")
 # What follows may have been redacted: it was there all the same.
-_PROSE: Final = re.compile(r"[ \t]+(?!(?:and|or|but|so|please|for|if|to|on|in)\b)(?:[A-Za-z(]|\[REDACTED:)")
-_STRONG: Final = re.compile(r"(?=.*[A-Za-z])(?=.*[^A-Za-z\s]).{6,}", re.DOTALL)
-
-_NOT_A_PASSWORD: Final = frozenset(
-    """
-    a able about above again all already also always an and any anything are as ask asked at attached auto automatically
-    available bad be because been being below between blank both broken but bytes bool boolean can cannot case changed char
-    characters check choose compromised confidential contact correct correctly created credentials current data default
-    deprecated did different disabled do does done each easy empty enabled encrypted enter entered exactly exposed expired
-    expires expiring exist false field file fine forgotten free from generated given good great had handled has hash hashed
-    have he her here hidden his hint how i if in incorrect input insecure int integer invalid is it its itself just key known
-    leaked least less like locked long longer lost managed mandatory masked maximum may me minimum missing more must my
-    necessary need needed needs never new nil no none not nothing now null object of off ok okay old on only optional or
-    our out password passwords passwd permanent plain plaintext please private protected provided pwd random randomly
-    read really rejected required requirements reset rotated safe salted same saved secret secrets secure see sent set she
-    short should shown simple simply so something stale static still stolen store stored str string strings strong stronger
-    success successful successfully taken temporary text that the their them then there these they this those to token too
-    true type typed unchanged undefined unique unknown unset unsafe until updated use used user username using valid value
-    varchar verified very visible void was weak weaker well were what when where which who why will with without working
-    would wrong yes yet you your
-    """.split()  # noqa: SIM905 -- a list of words reads as words
+_PROSE: Final = re.compile(
+    r"[\"']*(?:[ \t]+(?!(?:and|or|but|so|please|for|if|to|on|in)\b)(?:[A-Za-z(]|\[REDACTED:)|\[REDACTED:)"
 )
+_STRONG: Final = re.compile(r"(?=.*[A-Za-z])(?=.*[^A-Za-z\s]).{6,}", re.DOTALL)
 
 
 def find_passwords(view: View) -> Iterator[tuple[int, int]]:
@@ -104,7 +87,10 @@ def find_passwords(view: View) -> Iterator[tuple[int, int]]:
         at = plain.find("://", at + 3)
     if not any(map(lower.__contains__, _STEMS)):
         return
-    for cue in _CUE.finditer(lower):
+    for stem in _STEM.finditer(lower):
+        cue = _CUE.match(lower, stem.start())
+        if cue is None or lower.startswith("redacted:", max(0, cue.start() - len("redacted:"))):
+            continue  # no word of its own, or a placeholder of ours
         value = _value_after(plain, lower, cue)
         if value is not None:
             yield value
@@ -113,16 +99,14 @@ def find_passwords(view: View) -> Iterator[tuple[int, int]]:
 def _value_after(plain: str, lower: str, cue: re.Match[str]) -> tuple[int, int] | None:
     start, end = cue.span()
     before = lower[max(0, start - _LOOK_BACK) : start]
-    if before.endswith("redacted:"):
-        return None  # a placeholder of ours
     if _TAG.search(before):
         element = _ELEMENT.match(plain, end)
         if element is not None and not _PLACEHOLDER.match(element.group(1).lower()):
             return element.span(1)
     separator = _SEPARATOR.match(lower, end)
     if separator is None:
-        separator = _OPTION.match(plain, end) if _OPTION_NAME.search(before) else None
-        return None if separator is None else _token_at(plain, separator.end(), cue, said=False)
+        option = _OPTION.match(plain, end) if _OPTION_NAME.search(before) else None
+        return None if option is None else _token_at(plain, option.end(), cue, said=False)
     if separator["changed"] and not _CHANGED.search(before):
         return None
     said = separator["assigned"] is None
@@ -131,9 +115,8 @@ def _value_after(plain: str, lower: str, cue: re.Match[str]) -> tuple[int, int] 
         return _token_at(plain, separator.end(), cue, said=said)
     place = quoted.span(quoted.lastindex or 0)
     value = plain[place[0] : place[1]]
-    if (cue["sure"] or _STRONG.match(value)) and not _is_no_quoted_secret(value, said=said):
-        return place
-    return None
+    likely = cue["sure"] or _STRONG.match(value)
+    return place if likely and not _is_no_quoted_secret(value, said=said) else None
 
 
 def _token_at(plain: str, place: int, cue: re.Match[str], *, said: bool) -> tuple[int, int] | None:
@@ -146,7 +129,7 @@ def _token_at(plain: str, place: int, cue: re.Match[str], *, said: bool) -> tupl
         stop = part.start()
     value = plain[start:stop].rstrip(_TRAILING)
     stop = start + len(value)
-    if cue["phrase"] and not said and value.lower() not in _REQUIRES:
+    if cue["phrase"] and not said and value.lower() not in REQUIREMENTS:
         line = _REST_OF_LINE.match(plain, start)
         if line is not None and _SEVERAL_WORDS.match(line.group()):
             return line.span()
@@ -160,14 +143,14 @@ def _is_no_quoted_secret(value: str, *, said: bool) -> bool:
     return (
         not low
         or bool(_PLACEHOLDER.match(low))
-        or (said and low in _NOT_A_PASSWORD)
+        or (said and low in NOT_A_PASSWORD)
         or low in {"password", "passwd"}
     )
 
 
 def _is_no_secret(value: str, plain: str, stop: int, *, said: bool) -> bool:
     low = value.lower()
-    if len(value) < _SHORTEST or low in _NOT_A_PASSWORD or _PLACEHOLDER.match(low):
+    if len(value) < _SHORTEST or low in NOT_A_PASSWORD or _PLACEHOLDER.match(low):
         return True
     code = None if said else _CODE.match(value)
     if code is not None and (code.group().endswith(("(", "[")) or plain[stop : stop + 1] in {"(", "["}):

@@ -1,7 +1,8 @@
 """Finds what names a person: e-mail addresses and US Social Security numbers.
 
-Sources: RFC 5321 and 5322 for the shape of an address as people write it (no quoted local part, no address literal),
-RFC 6531 for addresses in other alphabets; the Social Security Administration's rules for numbers that are never issued.
+Sources: RFC 5321 and 5322 for the shape of an address as people write it (no quoted local part, no address
+literal), RFC 6531 for addresses in other alphabets; the Social Security Administration's rules for numbers
+that are never issued.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ _DOMAIN: Final = re.compile(
 _LOCAL: Final = re.compile(r"[A-Za-z0-9_%+'~&#$*!^|-][A-Za-z0-9._%+'~&#$*!^|-]{0,63}")
 _LEADING: Final = re.compile(r"[.%+'~&#$*!^|-]*")
 # Scripts that write no spaces: their text may touch an address without belonging to it.
-_UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\ua4cf\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc"
+_UNSPACED: Final = (
+    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff"
+    "\u2e80-\ua4cf\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc"
+)
 _WIDE_LOCAL: Final = re.compile(rf"(?:[^\W{_UNSPACED}]|[.%+'~&#$*!^|-]){{1,64}}")
 _WIDE_DOMAIN: Final = re.compile(
     rf"@(?:[^\W_{_UNSPACED}](?:[^\W_{_UNSPACED}]|-){{0,62}}\.){{1,8}}"
@@ -36,8 +40,8 @@ _UNSPACED_LOCAL: Final = re.compile(r"\w{1,32}")
 # `logo@2x.png` is a picture, `git@host:team/project` an address of a repository.
 _PICTURE: Final = re.compile(r"@[1-9]x\.(?:avif|gif|heic|jpe?g|png|svg|webp)(?![A-Za-z0-9.-])", re.IGNORECASE)
 
-# The boundaries are looked at after the first digits: a pattern that starts with a look-behind is tried everywhere.
-# A bound run of digits and dashes is another number, and letters before make it a part number.
+# The boundaries are looked at after the first digits: a pattern that starts with a look-behind is tried
+# everywhere. A bound run of digits and dashes is another number, and letters before make it a part number.
 _DASHED: Final = re.compile(
     r"[0-8][0-9]{2}(?<!000)(?<!666)(?<![0-9A-Za-z][0-9]{3})(?<![0-9A-Za-z][-.][0-9]{3})"
     r"[ \t]?-[ \t]?(?!00)[0-9]{2}[ \t]?-[ \t]?(?!0000)[0-9]{4}(?![0-9]|[-.][0-9])"
@@ -51,7 +55,8 @@ _BARE: Final = (
     r"|[-./\s]{1,3}(?!00)[0-9]{2}[-./\s]{1,3}(?!0000)[0-9]{4})(?![0-9])"
 )
 _CUES: Final = ("ssn", "social", "soc sec", "soc. sec")
-# Not the cue in a placeholder of ours. Between a cue and its number stand words, never brackets or other digits.
+# Not the cue in a placeholder of ours. Between a cue and its number stand words, never brackets or other
+# digits.
 _CUE: Final = re.compile(
     r"(?<!REDACTED:us_)(?:(?<![A-Za-z])(?i:ssn)|(?<=[a-z])SSN|(?<=[a-z])Ssn)[sS]?(?![A-Za-z])"
     r"|(?i:social[\s_-]{0,3}(?:security|sec\b|insurance)|\bsoc\.?\s{0,3}sec\b)"
@@ -59,7 +64,7 @@ _CUE: Final = re.compile(
 _AFTER_CUE: Final = re.compile(rf"[^0-9\[\]]{{0,40}}({_BARE})")
 _NEXT: Final = re.compile(rf"(?:[\s,;/&]|\band\b|\bor\b){{1,6}}({_BARE})")
 _BEFORE_CUE: Final = re.compile(
-    rf"(?<![0-9])({_BARE})[\s,(=:-]{{0,3}}(?:(?:is|was|as|for|my|his|her|their|your|our|the|an?|us)[\s-]{{1,3}}){{0,4}}$",
+    rf"(?<![0-9])({_BARE})[\s,(=:-]{{0,3}}(?:(?:is|was|as|for|my|his|her|their|your|our|the|an?|us)[\s-]{{1,3}}){{0,4}}\Z",
     re.IGNORECASE,
 )
 _LOOK_BACK: Final = 64

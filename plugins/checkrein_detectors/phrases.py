@@ -1,8 +1,8 @@
 """The phrases of injection: English grammars, shorter German, French and Spanish ones, and forged role marks.
 
-Each grammar is written once, with `~` for the gap between two words, and compiled twice: with a gap that must be there,
-and for text whose words were split or glued with one that may be missing. All repetitions are bounded, and a grammar is
-tried only where one of its first words stands.
+Each grammar is written once, with `~` for the gap between two words, and compiled twice: with a gap that must
+be there, and for text whose words were split or glued with one that may be missing. All repetitions are
+bounded, and a grammar is tried only where one of its first words stands.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ _INSTRUCTIONS: Final = (
     r"|(?:content|safety)~(?:filters?|polic(?:y|ies)|guidelines?))"
 )
 _INSTRUCTION_STEMS: Final = (
-    "instruct", "rule", "prompt", "direct", "guid", "command", "constraint", "restrict", "polic", "programming",
-    "safeguard", "guardrail", "training", "limitation", "filter",
+    "instruct", "rule", "prompt", "direct", "guid", "command", "constraint", "restrict", "polic",
+    "programming", "safeguard", "guardrail", "training", "limitation", "filter",
 )  # fmt: skip
 _WEAK: Final = (
     r"(?:of|any|the|these|those|that|this|and|or|with|what|are|my|our|safety|security|content|ethical|moral|internal"
@@ -66,8 +66,8 @@ _STRONG: Final = (
     r"|former|initial|original|your|built~in)"
 )
 _IGNORE: Final = (
-    r"(?:ignore|disregard(?:ing)?|forget|(?<!\bwill )(?<!\bcan )(?<!\bwhich )(?<!\bthat )override|bypass|discard"
-    r"|pay~no~attention~to|(?:do~not|don.?t|stop)~(?:follow|obey)(?:ing)?)"
+    r"(?:ignore|disregard(?:ing)?|forget|(?<!\bwill )(?<!\bcan )(?<!\bwhich )(?<!\bthat )override|bypass"
+    r"|discard|pay~no~attention~to|(?:do~not|don.?t|stop)~(?:follow|obey)(?:ing)?)"
 )
 _SINCE: Final = r"(?:(?:that|which|you|i|we|were|was|are|have|had|been|given|written|told|stated|came)~){0,5}"
 
@@ -182,7 +182,7 @@ _DRAW_OUT: Final = _Grammar(
     r"|your~(?:(?:full|exact|entire|complete|own|original|initial|internal|current|secret|hidden|custom)~){0,2}"
     r"(?:instructions?|prompts?|rules|directives|guidelines|configuration)"
     r"|above~(?:instructions?|prompts?)",
-    rf"{_SHOW}~(?:{_SHOWN}~){{0,6}}$",
+    rf"{_SHOW}~(?:{_SHOWN}~){{0,6}}\Z",
 )
 _REPEAT_ABOVE: Final = _Grammar(
     (("repeat", "print", "output", "copy", "recite"),),
@@ -193,7 +193,8 @@ _REPEAT_ABOVE: Final = _Grammar(
     r"(?:above|before~this|starting~with~.?you~are)",
 )
 
-# The first lists are the cost of a text without a finding: as few words as will do, and each a search of plain text.
+# The first lists are the cost of a text without a finding: as few words as will do, and each a search of
+# plain text.
 _GRAMMARS: Final[tuple[tuple[tuple[str, ...], tuple[_Grammar, ...]], ...]] = (
     (
         ("ignor", "disregard", "forget", "overrid", "bypass", "discard", "attention", "follow", "obey"),
@@ -213,8 +214,9 @@ _GRAMMARS: Final[tuple[tuple[tuple[str, ...], tuple[_Grammar, ...]], ...]] = (
 )
 
 _ROLE_MARK: Final = re.compile(
-    r"<\|[ ]?(?:im_(?:start|end|sep)|start_header_id|end_header_id|begin_of_text|end_of_text|endoftext|eot_id|eom_id"
-    r"|start_of_role|end_of_role|system|user|assistant|tool|developer|end|channel|message|start|return|call)[ ]?\|>"
+    r"<\|[ ]?(?:im_(?:start|end|sep)|start_header_id|end_header_id|begin_of_text|end_of_text|endoftext|eot_id"
+    r"|eom_id|start_of_role|end_of_role|system|user|assistant|tool|developer|end|channel|message|start|return|call)"
+    r"[ ]?\|>"
     r"(?:[ ]?(?:system|user|assistant|developer|tool)\b)?"
 )
 _BRACKETED: Final = re.compile(r"\[/?inst\]|<</?sys>>|<(?:start|end)_of_turn>")

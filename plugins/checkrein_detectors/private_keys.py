@@ -1,7 +1,7 @@
-"""Finds private keys: PEM blocks (RFC 7468, OpenSSH's, encrypted ones), OpenPGP's and SSH2's, PuTTY's key files.
+"""Finds private keys: PEM blocks (RFC 7468; OpenSSH's and encrypted ones), OpenPGP's, SSH2's and PuTTY's.
 
-A block whose last line is missing is a finding to the end of its body, and one whose first line is missing from the
-beginning of its body: half a key is still a secret.
+A block whose last line is missing is a finding to the end of its body, and one whose first line is missing
+from the beginning of its body: half a key is still a secret.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ __all__ = ["find_private_keys"]
 
 _BEGIN: Final = re.compile(r"-{4,5} ?BEGIN (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)? ?-{4,5}")
 _END: Final = re.compile(r"-{4,5} ?END (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)? ?-{4,5}")
-# Headers, lines of base64 (line ends perhaps escaped as in JSON, or quoted as in an answered mail), and a shorter last
-# line or two.
+# Headers, lines of base64 (line ends perhaps escaped as in JSON, or quoted as in an answered mail), and a
+# shorter last line or two.
 _GAP: Final = r"(?:\\[nrt]|[\s>\"'+|])"
 _BODY: Final = re.compile(
     rf"(?:{_GAP}*+[A-Z][A-Za-z0-9-]{{1,32}}: [^\n]{{0,256}}+)*+(?:{_GAP}*+[A-Za-z0-9+/_-]{{16,}}+={{0,2}})*+"
@@ -29,7 +29,8 @@ _MATERIAL: Final = re.compile(r"[A-Za-z0-9+/=]{16}")
 _SHORT: Final = 64
 _PUTTY: Final = "PuTTY-User-Key-File-"
 _PUTTY_BLOCK: Final = re.compile(
-    r"PuTTY-User-Key-File-[0-9]:[^\n]*+(?:\n(?:[A-Z][A-Za-z0-9-]{1,32}: [^\n]*+|[A-Za-z0-9+/=]{4,80}\r?(?=\n|$)))++"
+    r"PuTTY-User-Key-File-[0-9]:[^\n]*+"
+    r"(?:\n(?:[A-Z][A-Za-z0-9-]{1,32}: [^\n]*+|[A-Za-z0-9+/=]{4,80}\r?(?=\n|$)))++"
 )
 
 

@@ -3,6 +3,8 @@
 A `|` marks where a sample is put together, so that no scanner of this repository takes it for a leak.
 """
 
+# ruff: noqa: RUF001 -- look-alike characters are the subject
+
 import pytest
 
 KEYS = [

@@ -1,5 +1,7 @@
 """Card numbers and IBANs: check digits decide, and so does how the digits stand in the text."""
 
+# ruff: noqa: RUF001 -- look-alike characters are the subject
+
 import pytest
 
 
@@ -85,7 +87,7 @@ def test_another_number_is_no_card(found, text):
         ("NO9386011117947", ["NO9386011117947"]),
         ("ES9121000418450200051332,NL91ABNA0417164300", ["ES9121000418450200051332", "NL91ABNA0417164300"]),
         ("CH93 0076 2011 6238 5295 7", ["CH93 0076 2011 6238 5295 7"]),
-        ("ＤＥ８９ ３７０４ ００４４ ０５３２ ０１３０ ００", ["ＤＥ８９ ３７０４ ００４４ ０５３２ ０１３０ ００"]),
+        ("ＤＥ８９ ３７０４００４４０５３２０１３０００", ["ＤＥ８９ ３７０４００４４０５３２０１３０００"]),
         ("账号DE89370400440532013000谢谢", ["DE89370400440532013000"]),
         ("DE89 3704 0044 0532 0130 00 GB29 NWBK 6016 1331 9268 19",
          ["DE89 3704 0044 0532 0130 00", "GB29 NWBK 6016 1331 9268 19"]),

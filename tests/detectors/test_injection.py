@@ -1,4 +1,4 @@
-"""Injection phrases: attempts to overrule, draw out or impersonate, and ordinary sentences that sound alike."""
+"""Injection phrases: attempts to overrule, draw out or impersonate, and sentences that only sound alike."""
 
 import pytest
 

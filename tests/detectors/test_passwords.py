@@ -1,5 +1,7 @@
 """Passwords in text: the value beside the word, never talk about passwords and never code that names one."""
 
+# ruff: noqa: RUF001 -- look-alike characters are the subject
+
 import pytest
 
 
@@ -56,7 +58,7 @@ import pytest
         ("CREATE USER bob IDENTIFIED BY 'hunter2'", ["hunter2"]),
         ("login: bob, password: swordfish, thanks", ["swordfish"]),
         ("password: $ecret123!", ["$ecret123!"]),
-        ("password: hun\"ter2", ["hun\"ter2"]),
+        ('password: hun"ter2', ['hun"ter2']),
         ("password: p@ss;w0rd", ["p@ss"]),
         ("password: 123456", ["123456"]),
         ("password: changeme", ["changeme"]),

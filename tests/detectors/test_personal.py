@@ -1,5 +1,7 @@
 """E-mail addresses and US Social Security numbers: what is one, and what only looks like one."""
 
+# ruff: noqa: RUF001 -- look-alike characters are the subject
+
 import pytest
 
 

@@ -1,5 +1,7 @@
 """Telephone numbers: those of a numbering plan, not those of orders, dates and accounts."""
 
+# ruff: noqa: RUF001 -- look-alike characters are the subject
+
 import pytest
 
 
@@ -35,6 +37,8 @@ import pytest
         ("+1\u2011415\u2011555\u20112671", ["+1\u2011415\u2011555\u20112671"]),
         ("电话+8613800138000。", ["+8613800138000"]),
         ("415-555-2671, 415-555-2672", ["415-555-2671", "415-555-2672"]),
+        ("415-555-2671\n415-555-2672", ["415-555-2671", "415-555-2672"]),
+        ("room 12\n(415) 555-2671", ["(415) 555-2671"]),
     ],
 )
 def test_a_telephone_number_is_found(found, text, expected):

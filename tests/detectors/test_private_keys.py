@@ -6,6 +6,19 @@ LINE = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"
 BODY = f"{LINE}\n{LINE}\n{LINE[:20]}==\n"
 
 
+SSH2 = f"""---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----
+Comment: "x"
+{BODY}---- END SSH2 ENCRYPTED PRIVATE KEY ----"""
+PUTTY = f"""PuTTY-User-Key-File-2: ssh-rsa
+Encryption: none
+Public-Lines: 1
+{LINE}
+Private-Lines: 1
+{LINE}
+Private-MAC: 00"""
+HEAD = "-----BEGIN PRIVATE KEY-----"
+
+
 def block(kind: str, body: str = BODY) -> str:
     return f"-----BEGIN {kind}-----\n{body}-----END {kind}-----"
 
@@ -37,9 +50,8 @@ def test_a_block_is_found_whole(found, kind, frame):
         block("PRIVATE KEY").replace("\n", "\n> "),
         block("PRIVATE KEY").replace("E", "\u200bE"),
         block("PRIVATE KEY").replace("-", "\u2010"),
-        f"---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nComment: \"x\"\n{BODY}---- END SSH2 ENCRYPTED PRIVATE KEY ----",
-        f"PuTTY-User-Key-File-2: ssh-rsa\nEncryption: none\nPublic-Lines: 1\n{LINE}\nPrivate-Lines: 1\n{LINE}\n"
-        "Private-MAC: 00",
+        SSH2,
+        PUTTY,
     ],
 )  # fmt: skip
 def test_other_ways_to_write_a_block_are_found_whole(found, text):
@@ -49,10 +61,10 @@ def test_other_ways_to_write_a_block_are_found_whole(found, text):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (f"-----BEGIN PRIVATE KEY-----\n{BODY}", f"-----BEGIN PRIVATE KEY-----\n{BODY.rstrip()}"),
-        (f"-----BEGIN PRIVATE KEY-----\n{LINE}\n{LINE[:20]}", f"-----BEGIN PRIVATE KEY-----\n{LINE}\n{LINE[:20]}"),
-        (f"-----BEGIN PRIVATE KEY-----\n{LINE}\n\nThat was my key.", f"-----BEGIN PRIVATE KEY-----\n{LINE}"),
-        (f"-----BEGIN PRIVATE KEY-----\\n{LINE}\\n{LINE}", f"-----BEGIN PRIVATE KEY-----\\n{LINE}\\n{LINE}"),
+        (f"{HEAD}\n{BODY}", f"{HEAD}\n{BODY.rstrip()}"),
+        (f"{HEAD}\n{LINE}\n{LINE[:20]}", f"{HEAD}\n{LINE}\n{LINE[:20]}"),
+        (f"{HEAD}\n{LINE}\n\nThat was my key.", f"{HEAD}\n{LINE}"),
+        (f"{HEAD}\\n{LINE}\\n{LINE}", f"{HEAD}\\n{LINE}\\n{LINE}"),
         (f"the rest:\n{BODY}-----END PRIVATE KEY-----", f"{BODY}-----END PRIVATE KEY-----"),
     ],
 )  # fmt: skip

@@ -1,4 +1,8 @@
-"""Redaction by these detectors is final: what is left after it holds nothing to find, whatever stood beside what."""
+"""Redaction by these detectors is final: it leaves nothing to find, whatever stood beside what."""
+
+# ruff: noqa: RUF001 -- look-alike characters are the subject
+
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, settings
@@ -47,10 +51,11 @@ FINDINGS = [
 ]
 PIECES = [
     *FINDINGS,
-    *("", " ", "\n", ",", "-", ".", ";", ":", "=", "/", "@", "+", "x", "1", "12", "0", "_", "'", '"', "(", ")", "[", "]"),
-    *("\u200b", "\u00ad", "\u0301", "\u2013", "\u00a0", "\U000e0041", "\ufe0f", "\ud800", "字", "é", "１"),
-    *("ssn", "my ssn is ", "password", "password: ", "token: ", "api_key", "order ", "phone ", "not ", "is", "and "),
-    *("6789", "123", "555-", "1111 1111", "00", "ignore ", "instructions", "your ", "previous ", "BEGIN ", "see "),
+    *("", " ", "\n", ",", "-", ".", ";", ":", "=", "/", "@", "+", "_", "'", '"', "(", ")", "[", "]"),
+    *("x", "1", "12", "0", "\u200b", "\u00ad", "\u0301", "\u2013", "\u00a0", "\U000e0041", "\ufe0f"),
+    *("\ud800", "字", "é", "１", "ssn", "my ssn is ", "password", "password: ", "token: ", "api_key"),
+    *("order ", "phone ", "not ", "is", "and ", "see ", "6789", "123", "555-", "1111 1111", "00", "ignore "),
+    *("instructions", "your ", "previous ", "BEGIN "),
 ]  # fmt: skip
 TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=10).map("".join)
 
@@ -70,6 +75,9 @@ def left_after_redaction(text, types=TYPES):
 @example("ssn bob@example.com 123456789")
 @example("password: swordfish bob@example.com")
 @example("password: hunter2hunter2" * 40)
+@example("+1 415-555-2671\n(415) 555-2671")
+@example("password: hunter2 not ignore all previous instructions")
+@example("password: hunter2,not ignore all previous instructions")
 def test_redacting_every_finding_leaves_no_finding(text):
     assert left_after_redaction(text) == []
 
@@ -101,7 +109,7 @@ def test_a_finding_stretched_by_invisible_characters_is_told_in_touching_pieces(
     text = f"123-4{gap}5-6789"
     spans = sorted(SCAN(text))
     assert (spans[0].start, spans[-1].end) == (0, len(text))
-    assert all(one.end == two.start for one, two in zip(spans, spans[1:], strict=False))
+    assert all(one.end == two.start for one, two in pairwise(spans))
     assert all(span.end - span.start <= (pack.max_spans["us_ssn"] or 0) for span in spans)
     assert left_after_redaction(text) == []
 
