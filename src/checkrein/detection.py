@@ -68,7 +68,9 @@ class Detectors:
 
     def find(self, stage: Stage, text: str) -> list[Span]:
         """Every span in the text, sorted by place."""
-        scanners = self.scanners.get(stage, ())
+        scanners = self.scanners.get(stage)
+        if not scanners:
+            return []
         return sorted((span for scan in scanners for span in scan(text)), key=_place)
 
 

@@ -286,8 +286,9 @@ class EnforcementPoint:
             except ObligationProblem as problem:
                 permitted, state = False, Discharge.FAILED
                 reasons = (Reason(code=problem.code, message=problem.detail), *reasons)
-        codes = [reason.code for reason in reasons]
-        enforced = stands(self.settings.enforcement, request.stage, request.subject, codes)
+        enforced = stands(
+            self.settings.enforcement, request.stage, request.subject, [reason.code for reason in reasons]
+        )
         if not enforced:
             plan, changes, state = None, _NO_CHANGES, Discharge.DROPPED
             if carried and evaluation is not None:
@@ -297,8 +298,7 @@ class EnforcementPoint:
                 except ObligationProblem as problem:
                     permitted, enforced, state = False, True, Discharge.FAILED
                     reasons = (Reason(code=problem.code, message=problem.detail), *reasons)
-        no_store = any(one.type == "no_store" for one in obligations)
-        if no_store and not changes.no_store:
+        if obligations and not changes.no_store and any(one.type == "no_store" for one in obligations):
             changes = replace(changes, no_store=True)
         decision = Decision(
             decision_id=new_id(),
@@ -309,7 +309,7 @@ class EnforcementPoint:
             effect=outcome.effect,
             failure=outcome.failure,
             reasons=reasons,
-            obligations=tuple(DischargedObligation(obligation=one, state=state) for one in obligations),
+            obligations=tuple([DischargedObligation(obligation=one, state=state) for one in obligations]),
             changes=changes,
             answers=judgement.answers,
             findings=evaluation.findings if evaluation else (),

@@ -13,6 +13,8 @@ __all__ = ["stands"]
 
 def stands(enforcement: Enforcement, stage: Stage, subject: Entity, codes: Sequence[str]) -> bool:
     """Whether the judgement is enforced: a denial stands if any of its reasons is."""
+    if not enforcement.rules:
+        return enforcement.default == "enforce"
     modes = [_mode(enforcement, stage, subject, code) for code in codes or ("",)]
     return "enforce" in modes
 

@@ -30,6 +30,8 @@ def hide(event: EventDict, repeats: Callable[[str], bool], longest_property: int
         repeats: whether words must not be shown.
         longest_property: code points of a string of an obligation that are shown.
     """
+    if not (event["obligations"] or event["reasons"] or any("detail" in one for one in event["answers"])):
+        return
     said = [(one, "message", _LONGEST) for one in event["reasons"] if "message" in one]
     said += [(one, "detail", _LONGEST) for one in event["answers"] if "detail" in one]
     for one in event["obligations"]:

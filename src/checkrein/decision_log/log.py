@@ -12,6 +12,7 @@ from structlog.typing import EventDict
 from checkrein.decision import Decision
 from checkrein.errors import SettingsError
 
+from .encoding import encode
 from .masking import Masking
 from .recording import INPUT_SCHEMA, RECORD, concluded, stamped, traced
 from .settings import DecisionLogSettings
@@ -24,10 +25,10 @@ __all__ = ["DecisionLog"]
 class _Logger(BoundLoggerBase):
     """A private logger: built by hand, so that nobody's `structlog.configure` is read or changed."""
 
-    def put(self, event: str, fields: dict[str, Any]) -> None:
-        """Run the processors and queue the event."""
-        args, options = self._process_event("put", event, fields)
-        self._logger.put(*args, **options)
+    def laid_out(self, event: str, fields: dict[str, Any]) -> tuple[EventDict, int]:
+        """Run the processors; gives the event, and how many code points of text it shows."""
+        (laid_out, text), _ = self._process_event("laid_out", event, fields)
+        return laid_out, text
 
 
 class DecisionLog:
@@ -79,13 +80,10 @@ class DecisionLog:
 
     def record(self, decision: Decision) -> None:
         """Record a decision; takes the slot that was reserved for it."""
-        try:
-            owed = self._required and not decision.denied
-            fields = {"decision": decision, "reserved": self._required, "owed": owed}
-            self._decisions.put("policy_decision", fields)
-        except Exception:  # noqa: BLE001 -- what cannot be masked is lost: neither leaked nor raised into a call
-            self._sink.lose("masking_failed")
-            self.release()
+        owed = self._required and not decision.denied
+        self._put(
+            self._decisions, "policy_decision", {"decision": decision}, reserved=self._required, owed=owed
+        )
 
     def event(self, name: str, /, **fields: Any) -> None:
         """Record what changes decisions: `settings_loaded`, `policy_loaded`, `mode_changed` ...
@@ -94,10 +92,28 @@ class DecisionLog:
             name: what happened.
             fields: JSON values; no text of a call.
         """
+        self._put(self._events, name, {"fields": fields})
+
+    def _put(
+        self,
+        logger: _Logger,
+        name: str,
+        fields: dict[str, Any],
+        *,
+        reserved: bool = False,
+        owed: bool = False,
+    ) -> None:
+        reason = "masking_failed"
         try:
-            self._events.put(name, {"fields": fields})
-        except Exception:  # noqa: BLE001 -- as in `record`
-            self._sink.lose("masking_failed")
+            event, text = logger.laid_out(name, fields)
+            reason = "encoding_failed"
+            line = encode(event, text)
+        except Exception:  # noqa: BLE001 -- what cannot be masked is lost: neither leaked nor raised into a call
+            self._sink.lose(reason)
+            if reserved:
+                self._sink.release()
+            return
+        self._sink.put(line, text=text, reserved=reserved, owed=owed)
 
     @property
     def dropped(self) -> Mapping[str, int]:
@@ -134,9 +150,9 @@ class DecisionLog:
 
 
 def _handed_over(_logger: Any, _method: str, event: EventDict) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Hand the event to the sink, without what only the processors needed."""
+    """Hand the event over without what only the processors needed."""
     event.pop("decision", None)
-    options = {name: event.pop(name) for name in ("text", "reserved", "owed") if name in event}
+    text = event.pop("text", 0)
     for name, value in event.pop("fields", {}).items():
         event.setdefault(name, value)
-    return (event,), options
+    return (event, text), {}

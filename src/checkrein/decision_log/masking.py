@@ -33,6 +33,7 @@ _FACTS: Final = frozenset((
     "supported_obligations", "tokens", "tools", "uninspected", "usage",
 ))  # fmt: skip
 _OWN: Final = frozenset({*_TEXTS, "findings", "tool"})
+_ROLES: Final = frozenset({"assistant", "system", "tool", "user"})
 _NAME: Final = re.compile(r"[A-Za-z_][\w.-]{0,63}", re.ASCII)
 
 
@@ -119,7 +120,7 @@ class Masking:
         for index, seen in enumerate(facts["segments"][:_MOST]):
             text = decision.request.segments[index].text
             entry = {**seen, "digest": self._digest(text)}
-            if content != "full" and not _NAME.fullmatch(str(seen["role"])):
+            if content != "full" and seen["role"] not in _ROLES and not _NAME.fullmatch(str(seen["role"])):
                 entry["role"] = "other"
             # Where the document has no text, no detector has read it: it could not be masked.
             if content != "facts" and "text" in facts:
@@ -138,9 +139,12 @@ def _list(shown: dict[str, Any], key: str, items: Sequence[Any], count: int) -> 
 
 
 def _short(value: Any) -> Any:
-    """A copy of a fact with its strings and lists cut: facts are names and numbers."""
+    """A fact with its strings and lists cut: facts are names and numbers."""
     if isinstance(value, str):
         return value[:_LONGEST]
+    # Encoding is one call, and where all of a fact is short, so is everything in it.
+    if isinstance(value, dict | list) and len(orjson.dumps(value)) <= _LONGEST:
+        return value
     if isinstance(value, dict):
         return {key: _short(item) for key, item in value.items()}
     return [_short(item) for item in value[:_MOST]] if isinstance(value, list) else value

@@ -5,16 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import fields
 from datetime import UTC, datetime
 from functools import lru_cache
-from operator import attrgetter
 from time import time_ns
 from typing import Any, Final
 
 from structlog.typing import EventDict
 
-from checkrein.decision import Answer, Changes, Decision
+from checkrein.decision import Answer, Changes, Decision, DischargedObligation
+from checkrein.vocabulary import Reason
 
 __all__ = ["INPUT_SCHEMA", "RECORD", "concluded", "named", "stamped", "traced"]
 
@@ -26,8 +25,6 @@ INPUT_SCHEMA: Final = 1
 
 _LONGEST_NAME: Final = 256
 _MOST: Final = 100
-_ANSWER: Final = tuple(field.name for field in fields(Answer))
-_answer: Final = attrgetter(*_ANSWER)
 
 
 def named(value: object) -> str:
@@ -46,21 +43,24 @@ def stamped(_logger: Any, _method: str, event: EventDict) -> EventDict:
 def concluded(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Add what was concluded and why, what it was bound to, what it changed and who was asked."""
     decision: Decision = event["decision"]
-    reasons, changes = decision.reasons, decision.changes
-    event.update(decision_id=decision.decision_id, call_id=named(decision.call_id), attempt=decision.attempt)
-    event.update(stage=decision.request.stage, permitted=decision.permitted, enforced=decision.enforced)
+    reasons = decision.reasons
+    event["decision_id"] = decision.decision_id
+    event["call_id"] = named(decision.call_id)
+    event["attempt"] = decision.attempt
+    event["stage"] = decision.request.stage
+    event["permitted"] = decision.permitted
+    event["enforced"] = decision.enforced
     event["failed_open"] = decision.failed_open
-    event.update({"effect": decision.effect} if decision.failure is None else {"failure": decision.failure})
-    event["reasons"] = [_known(code=named(one.code), message=one.message) for one in reasons[:_MOST]]
+    if decision.failure is None:
+        event["effect"] = decision.effect
+    else:
+        event["failure"] = decision.failure
+    event["reasons"] = [_reason(one) for one in reasons[:_MOST]] if reasons else []
     if len(reasons) > _MOST:
         event["reasons_omitted"] = len(reasons) - _MOST
-    event["obligations"] = [
-        _known(type=own.type, properties=_copied(own.properties), id=own.id, state=one.state)
-        for one in decision.obligations
-        for own in (one.obligation,)
-    ]
-    event["changes"] = _summary(changes) if changes else {}
-    event["answers"] = [_known(**dict(zip(_ANSWER, _answer(one), strict=True))) for one in decision.answers]
+    event["obligations"] = [_obligation(one) for one in decision.obligations] if decision.obligations else []
+    event["changes"] = _summary(decision.changes) if decision.changes else {}
+    event["answers"] = [_answer(one) for one in decision.answers]
     event["duration_us"] = decision.duration_us
     candidates = getattr(decision, "candidates", ())
     if candidates:
@@ -92,10 +92,32 @@ def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _copied(value: object) -> dict[Any, Any]:
-    return dict(value) if isinstance(value, Mapping) else {}
+def _reason(reason: Reason) -> dict[str, Any]:
+    code = named(reason.code)
+    return {"code": code, "message": reason.message} if reason.message else {"code": code}
 
 
-def _known(**values: Any) -> dict[str, Any]:
+def _obligation(discharged: DischargedObligation) -> dict[str, Any]:
+    own = discharged.obligation
+    properties = dict(own.properties) if isinstance(own.properties, Mapping) else {}
+    shown = {"type": own.type, "properties": properties, "id": own.id, "state": discharged.state}
+    if own.id is None:
+        del shown["id"]
+    return shown
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
     """Without what is absent: that means unknown, or nothing to say."""
-    return {key: value for key, value in values.items() if value is not None and value != ""}
+    shown: dict[str, Any] = {"engine": answer.engine}
+    if answer.cause is None:
+        shown["effect"] = answer.effect
+    else:
+        shown["cause"] = answer.cause
+    if answer.detail:
+        shown["detail"] = answer.detail
+    shown["policy_ids"] = answer.policy_ids
+    if answer.revision is not None:
+        shown["revision"] = answer.revision
+    shown["cached"] = answer.cached
+    shown["duration_us"] = answer.duration_us
+    return shown
