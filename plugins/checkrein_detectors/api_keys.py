@@ -78,12 +78,15 @@ _SEPARATOR: Final = re.compile(
 )
 _BEARER: Final = re.compile(r"[ :]{1,3}[\"']?")
 _VALUE: Final = re.compile(r"[A-Za-z0-9+/=_.~:-]{16,}+")
-# A path of names in code, or an address.
-_REFERENCE: Final = re.compile(r"https?:|//|[A-Za-z_]\w{0,63}(?:(?:\.|::|->)[A-Za-z_]\w{0,63}){1,8}$")
+# An address, the name of a type, or a path of names in code.
+_REFERENCE: Final = re.compile(
+    r"https?:|//|[A-Z][A-Za-z0-9]*(?:Key|Token|Secret|Type)s?$|[A-Za-z_]\w{0,63}(?:(?:\.|::|->)[A-Za-z_]\w{0,63}){1,8}$"
+)
 _PIECE: Final = re.compile(r"[A-Za-z0-9+/=_-]{16}")
 _LETTER: Final = re.compile(r"[A-Za-z]")
 _DIGIT: Final = re.compile(r"[0-9]")
 _CHUNK: Final = re.compile(r"[A-Za-z0-9+/]{8,}+")
+_LONG_CHUNK: Final = re.compile(r"[A-Za-z0-9]{10,}+")
 
 
 def find_api_keys(view: View) -> Iterator[tuple[int, int]]:
@@ -97,7 +100,7 @@ def find_api_keys(view: View) -> Iterator[tuple[int, int]]:
                 yield match.span()
     if "sk-" in plain:
         for match in _SK.finditer(plain):
-            if _is_random(match.group(1)):
+            if _is_random(match.group(1), _LONG_CHUNK):
                 yield match.span()
     if view.digits and any(map(view.lower.__contains__, _CUES)):
         yield from _named_keys(plain, view.lower)
@@ -114,6 +117,6 @@ def _named_keys(plain: str, lower: str) -> Iterator[tuple[int, int]]:
             yield value.start(), value.start() + len(text)
 
 
-def _is_random(text: str) -> bool:
+def _is_random(text: str, chunks: re.Pattern[str] = _CHUNK) -> bool:
     """Whether a piece of it mixes letters and digits, as words, names and dates do not."""
-    return any(_LETTER.search(chunk) and _DIGIT.search(chunk) for chunk in _CHUNK.findall(text))
+    return any(_LETTER.search(chunk) and _DIGIT.search(chunk) for chunk in chunks.findall(text))

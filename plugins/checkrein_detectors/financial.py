@@ -37,7 +37,7 @@ _NETWORK: Final = re.compile(
     r"|3[47][0-9]{13}"  # American Express
     r"|3(?:0[0-59]|[689][0-9])[0-9]{11,16}"  # Diners Club
     r"|35[0-9]{14,17}"  # JCB
-    r"|(?:50|5[6-8]|6[0-9])[0-9]{11,17}"  # Maestro, Discover, UnionPay, RuPay and others
+    r"|(?:50|5[6-8]|6[02357])[0-9]{11,17}|64[4-9][0-9]{10,16}"  # Maestro, Discover, UnionPay, RuPay
     r"|220[0-4][0-9]{12,15}"  # Mir
     r"|(?:8[12][0-9]{2}|9792)[0-9]{12}"  # RuPay, Troy
 )
@@ -99,12 +99,7 @@ def _cards_in(plain: str, start: int, end: int) -> Iterator[tuple[int, int]]:
             number += plain[begin:stop]
             alone = first == 0 and last == len(groups) - 1
             if len(number) >= _SHORTEST and _is_card(number, sizes, alone=alone):
-                # A single group behind or before a point is a fraction.
-                point = len(sizes) == 1 and (
-                    "." in (plain[groups[first][0] - 1 : groups[first][0]], plain[stop : stop + 1])
-                )
-                if not point or alone:
-                    found = last
+                found = last if len(sizes) > 1 or not _is_part(plain, begin, stop) else found
         if found is None:
             first += 1
         else:
@@ -118,6 +113,15 @@ def _is_card(number: str, sizes: tuple[int, ...], *, alone: bool) -> bool:
         even = len({*sizes[:-1]}) == 1 and sizes[-1] <= sizes[0]
         grouped = even or (len(sizes) <= _MOST_GROUPS and min(sizes) >= _SMALLEST_GROUP)
     return grouped and _NETWORK.fullmatch(number) is not None and bool(luhn.is_valid(number))
+
+
+def _is_part(plain: str, start: int, end: int) -> bool:
+    """Whether a group of digits is a side of a decimal point, or a stretch of a hexadecimal number."""
+    if plain[start - 2 : start].endswith(".") and plain[start - 2 : start - 1].isdigit():
+        return True
+    if plain[end : end + 1] == "." and plain[end + 1 : end + 2].isdigit():
+        return True
+    return plain[start - 1 : start].isalpha() and plain[end : end + 1].isalpha()
 
 
 def find_ibans(view: View) -> Iterator[tuple[int, int]]:

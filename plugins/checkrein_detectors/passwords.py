@@ -25,19 +25,20 @@ _STEMS: Final = ("pass", "pw", "kennwort", "contrasena", "identified by")
 _STEM: Final = re.compile("mot de pass|pass|pw|kennwort|contrasena|identified by")
 # `pass` and `pw` by themselves mean other things too: what follows must look the part.
 _CUE: Final = re.compile(
-    r"(?P<sure>passwor[dt]|passwd|(?P<phrase>pass[ ]?phrase)|passcode|kennwort|contrasena|mot de passe"
+    r"(?P<sure>passwor[dt]|(?<!no)passwd|(?P<phrase>pass[ ]?phrase)|passcode|kennwort|contrasena|mot de passe"
     r"|identified by|(?<![a-z])pwd|(?<=[_-])pwd)|(?<![a-z])(?:pass|pw)"
 )
 _SEPARATOR: Final = re.compile(
     r"""(?:s|[0-9]{1,2})?(?![a-z0-9_-])
     (?:\\?["'`*]{1,2})?\]?                                            # the end of a quoted or emphasised key
     (?:[ ]?\([^()\n]{1,40}\))?
-    (?:[ ](?:for|to|on|of|at|in|fur|pour|para|de)[ ][^\n:=\[\]"']{1,48}?)?
+    (?P<whose>[ ](?:for|to|on|of|at|in|fur|pour|para|de)[ ](?:[^\n:=\[\]"'.]|\.(?=\w)){1,48}?)?
     (?:[ \t]{0,4}(?P<assigned>:=|=>|->|={1,3}|::?[ \t]?=?)
-       (?:[ \t]{0,3}(?:str|string|optional\[str\]|secretstr)[ ]?=)?(?:\*{1,2}|</[a-z]{1,8}>){0,2}
+       (?:[ \t]{0,3}(?:str|string)=|[ \t]{0,3}[a-z_][a-z_.|\[\]]{0,40}[ ]=(?=[ ]))?        # the type, in code
+       (?:\*{1,2}|</[a-z]{1,8}>){0,2}
       |[ \t]{1,4}(?:is|was|are|ist|lautet|est|es)\b
        (?:[ ](?:now|just|simply|set[ ]to|still|currently))?[ ]?[:=]?
-      |[ ](?P<changed>to)\b|[ ]{1,2}(?=['"`][^\s'"`]+['"`]))
+      |[ ](?P<changed>to)\b|(?P<beside>[ ]{1,2})(?=['"][^\s'"`]+['"]))
     [ \t]{0,4}""",
     re.VERBOSE,
 )
@@ -52,7 +53,7 @@ _REST_OF_LINE: Final = re.compile(rf"[^\n\"]{{1,{_VALUE_MAX}}}")
 _SEVERAL_WORDS: Final = re.compile(r"(?:[A-Za-z0-9]{2,16}[ -]){3,11}[A-Za-z0-9]{2,16}[.,;]?\s*$")
 _TAG: Final = re.compile(r"<[a-z0-9:._-]{0,48}\Z")
 _ELEMENT: Final = re.compile(rf"[^<>\n]{{0,64}}>([^<>\s][^<>\n]{{0,{_VALUE_MAX - 1}}})</")
-_USERINFO: Final = re.compile(rf"://[^\s:/@\"'<>]{{0,64}}:([^\s/@\"'<>]{{1,{_VALUE_MAX}}})@")
+_USERINFO: Final = re.compile(rf"://[^\s:/@\"'<>]{{0,64}}:([^\s/@\"'<>]{{3,{_VALUE_MAX}}})@")
 # Where the next part of a query, of a connection string or of a list begins.
 _NEXT_PART: Final = re.compile(
     r"[&;](?=[A-Za-z])|,(?=[\s\"']{0,2}[A-Za-z_-]{1,32}[\"']?\s?[:=])|[\"'](?=[,}\])])|\\[\"n]|\[REDACTED:"
@@ -67,13 +68,14 @@ _CODE: Final = re.compile(r"(?:await |new )?[A-Za-z_$][\w$]*(?:(?:\.|->|::)[A-Za
 _NAMES: Final = re.compile(
     r"passw|pwd|passphrase|secret|credential|getpass|environ|config|setting|input|param|args?\b|field|vault"
 )
+_SAYS_SO: Final = re.compile(r"[a-z_]*passw(?:d|ord)[a-z_]*\Z")
 _DOTTED: Final = re.compile(r"[A-Za-z_$][A-Za-z_$]*(?:\.[A-Za-z_$]\w*)+$")
 _WORD: Final = re.compile(r"[A-Za-z]+(?:[-'][A-Za-z]+)*$")
 # What follows may have been redacted: it was there all the same.
 _PROSE: Final = re.compile(
     r"[\"']*(?:[ \t]+(?!(?:and|or|but|so|please|for|if|to|on|in)\b)(?:[A-Za-z(]|\[REDACTED:)|\[REDACTED:)"
 )
-_STRONG: Final = re.compile(r"(?=.*[A-Za-z])(?=.*[^A-Za-z\s]).{6,}", re.DOTALL)
+_STRONG: Final = re.compile(r"(?=.*[A-Za-z])(?=.*[0-9])[^`]{6,}\Z", re.DOTALL)
 
 
 def find_passwords(view: View) -> Iterator[tuple[int, int]]:
@@ -82,7 +84,7 @@ def find_passwords(view: View) -> Iterator[tuple[int, int]]:
     at = plain.find("://")
     while at >= 0:
         match = _USERINFO.match(plain, at)
-        if match is not None and not _PLACEHOLDER.match(match.group(1).lower()):
+        if match is not None and not _is_no_quoted_secret(match.group(1), said=False):
             yield match.span(1)
         at = plain.find("://", at + 3)
     if not any(map(lower.__contains__, _STEMS)):
@@ -108,6 +110,8 @@ def _value_after(plain: str, lower: str, cue: re.Match[str]) -> tuple[int, int] 
         option = _OPTION.match(plain, end) if _OPTION_NAME.search(before) else None
         return None if option is None else _token_at(plain, option.end(), cue, said=False)
     if separator["changed"] and not _CHANGED.search(before):
+        return None
+    if separator["beside"] and (separator["whose"] or not cue["sure"]):
         return None
     said = separator["assigned"] is None
     quoted = _QUOTED.match(plain, separator.end())
@@ -144,7 +148,8 @@ def _is_no_quoted_secret(value: str, *, said: bool) -> bool:
         not low
         or bool(_PLACEHOLDER.match(low))
         or (said and low in NOT_A_PASSWORD)
-        or low in {"password", "passwd"}
+        or low in {"pass", "pwd"}
+        or bool(_SAYS_SO.match(low))
     )
 
 

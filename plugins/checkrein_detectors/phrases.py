@@ -168,21 +168,31 @@ _MODES: Final = _Grammar(
     r"|developer~mode~(?:output|enabled~you|with~(?:no|all))|god~mode~(?:enabled|activated|on)",
 )
 _SHOW: Final = (
-    r"(?:reveal|print|repeat|show|display|output|tell|give|dump|expose|disclose|leak|share|recite|paste|copy|return"
-    r"|write~out|what~(?:is|was|are|were)|what.s|read~out|list|quote|echo|provide|translate|summari[sz]e|describe|spell~out)"
+    r"(?:reveal|print|repeat|show|display|output|tell|give|dump|expose|disclose|leak|share|recite|paste|write~out"
+    r"|what~(?:is|was|are|were)|what.s|read~out|spell~out)"
 )
 _SHOWN: Final = (
     r"(?:me|us|back|out|to|the|your|its|all|of|this|full|entire|complete|exact|whole|verbatim|original|initial|hidden"
     r"|secret|above|contents?|text|words?|word~for~word|precise|own|current|internal|actual|very|first|confidential)"
 )
+_YOURS: Final = (
+    r"your~(?:(?:full|exact|entire|complete|own|original|initial|internal|current|secret|hidden|custom)~){0,2}"
+    r"(?:instructions?|prompts?|rules|directives|guidelines|configuration)"
+    r"(?!~(?:for~(?!me\b|us\b)|(?:on|about|regarding|around|when|concerning)\b))"
+)
 _DRAW_OUT: Final = _Grammar(
     (("system", "initial", "hidden", "original", "developer", "secret", "pre", "your", "above"),),
     "system|initial|hidden|original|developer|secret|pre|your|above",
-    r"(?:system|initial|hidden|original|developer|secret|pre)~(?:prompts?|instructions?|messages?|directives?)"
-    r"|your~(?:(?:full|exact|entire|complete|own|original|initial|internal|current|secret|hidden|custom)~){0,2}"
-    r"(?:instructions?|prompts?|rules|directives|guidelines|configuration)"
-    r"|above~(?:instructions?|prompts?)",
+    r"(?:system|initial|hidden|original|developer|secret|pre)~(?:prompts?|instructions?|directives?)"
+    rf"|(?:system|hidden|developer)~messages?|{_YOURS}|above~(?:instructions?|prompts?)",
     rf"{_SHOW}~(?:{_SHOWN}~){{0,6}}\Z",
+)
+# These verbs have everyday uses: only what is the model's own counts behind them.
+_DRAW_OUT_OWN: Final = _Grammar(
+    (("your",),),
+    "your",
+    rf"{_YOURS}|your~(?:{_SHOWN}~){{0,3}}(?:system|initial|hidden|developer)~(?:prompts?|instructions?|messages?)",
+    rf"(?:copy|return|list|quote|echo|provide|translate|summari[sz]e|describe|encode)~(?:{_SHOWN}~){{0,6}}\Z",
 )
 _REPEAT_ABOVE: Final = _Grammar(
     (("repeat", "print", "output", "copy", "recite"),),
@@ -209,7 +219,10 @@ _GRAMMARS: Final[tuple[tuple[tuple[str, ...], tuple[_Grammar, ...]], ...]] = (
     (("jailbr",), (_JAILBREAK,)),
     (("dan",), (_DAN,)),
     (("mode",), (_MODES,)),
-    (("prompt", "instruction", "message", "rules", "directive", "guideline", "configuration"), (_DRAW_OUT,)),
+    (
+        ("prompt", "instruction", "message", "rules", "directive", "guideline", "configuration"),
+        (_DRAW_OUT, _DRAW_OUT_OWN),
+    ),
     (("above", "before", "starting"), (_REPEAT_ABOVE,)),
 )
 

@@ -103,6 +103,8 @@ def test_a_random_value_that_a_word_calls_a_key_is_found(found, text, expected):
         "key: value-of-the-configuration-2",
         "primary key = 0123456789abcdef0123",
         "sk-learn-pipeline-with-a-very-long-name",
+        "private_key: Ed25519PrivateKey | Ed448PrivateKey",
+        "sk-ecdsa-sha2-nistp256",
         "task-0123456789abcdef0123",
         "sk-2024-report-final-version-3",
         "AKIAIOSFODNN7EXAMPL",

@@ -54,6 +54,7 @@ def test_a_telephone_number_is_found(found, text, expected):
         "call about order #4155552671",
         "Invoice: 415-555-2671",
         "tracking number 415 555 2671",
+        "DFARS 252.227-7013",
         "PO-415-555-2671",
         "112-4155552-2671899",
         "2024-01-15",
