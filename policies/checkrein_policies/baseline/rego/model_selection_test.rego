@@ -94,4 +94,6 @@ test_the_strong_model_itself_stays if {
 	routed == set() with input as writes(3, true, "gpt-4o") with data.checkrein.config.routes as routes
 }
 
-test_without_routes_nothing_is_routed if routed == set() with input as writes(3, true, "asked")
+test_without_routes_nothing_is_routed if {
+	routed == set() with input as writes(3, true, "asked") with data.checkrein.config.routes as {}
+}
