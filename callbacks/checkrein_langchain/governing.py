@@ -10,7 +10,6 @@ from typing import Any, Final
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.outputs.chat_generation import merge_chat_generation_chunks
 
 from checkrein.decision import Changes, Decision
 from checkrein.enforcement import EnforcementPoint
@@ -35,12 +34,13 @@ from .models import (
     without_tracing,
 )
 from .requests import ask, offered_tools, read_call
-from .results import chunk_of, finish_reason, read_answer, rewritten, tokens_of, was_cached
+from .results import chunk_of, finish_reason, merged, read_answer, rewritten, tokens_of, was_cached
 from .steps import Close, Collect, Decide, Generate, Store
 from .surfaces import Surface
 
 __all__ = ["Call"]
 
+_NOTHING: Final = Surface(0)
 _REQUEST_OBLIGATIONS: Final = frozenset({"limit_tokens", "remove_tools", "set_parameters"})
 
 
@@ -90,7 +90,7 @@ class Call:
     no_store: bool = field(default=False, init=False)
     _facts: ModelFacts = field(init=False)
     _bounds: _Bounds = field(default_factory=_Bounds, init=False)
-    _judged: list[str] = field(default_factory=list, init=False)
+    _judged: list[str] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._choose()
@@ -105,7 +105,11 @@ class Call:
         """
         surface = self._read()
         for stage in (Stage.MODEL_SELECTION, Stage.PRE_PROMPT):
-            decision = yield Decide(self.pep, self._question(stage, surface), self.describe)
+            if surface is None and stage is Stage.PRE_PROMPT:
+                self._refuse(self._question(stage, _NOTHING), "request_unreadable")
+                return
+            question = self._question(stage, surface or _NOTHING)
+            decision = yield Decide(self.pep, question, self.describe)
             decision.raise_if_denied(PolicyDenied)
             self.no_store |= decision.changes.no_store
             if decision.changes:
@@ -114,24 +118,29 @@ class Call:
 
     def is_judged(self, messages: Sequence[BaseMessage]) -> bool:
         """Whether these messages are still the ones that were judged: a callback can have changed them."""
-        call = {"messages": messages, "stop": self.stop, "options": self.options}
-        return _texts(read_call(call)) == self._judged
+        return _texts(self._read(messages)) == self._judged
 
     def describe(self, name: str) -> Mapping[str, Any]:
         """What policies may know of the model that they route to."""
         return facts_of(self.models.get(name, self.home)).properties
 
-    def _read(self) -> Surface:
-        call = {"messages": self.messages, "stop": self.stop, "options": self.options}
-        failure: Exception
+    def _read(self, messages: Sequence[BaseMessage] | None = None) -> Surface | None:
+        sent = self.messages if messages is None else messages
         try:
-            return read_call(call)
-        except Exception as error:  # noqa: BLE001 -- what cannot be read cannot be judged
-            failure = error
-        question = self._question(Stage.PRE_PROMPT, Surface())
-        message = f"`{type(failure).__name__}` while reading the messages"
-        decision = self.pep.refuse(question, "request_unreadable", message)
-        raise PolicyDenied(decision)
+            return read_call({"messages": sent, "stop": self.stop, "options": self.options}, self._most)
+        except Exception:  # noqa: BLE001 -- what cannot be read cannot be judged
+            return None
+
+    def _refuse(self, question: AccessRequest, code: str) -> None:
+        """Deny what policy cannot be asked about; under monitor it is recorded, and passes."""
+        decision = self.pep.refuse(
+            question, code, "the text cannot be read; it has a shape that nothing sends"
+        )
+        decision.raise_if_denied(PolicyDenied)
+
+    @property
+    def _most(self) -> int:
+        return self.pep.settings.limits.segments
 
     def _question(self, stage: Stage, surface: Surface) -> AccessRequest:
         tools, brought = offered_tools(self.options, self.messages)
@@ -158,10 +167,10 @@ class Call:
     def _resource(self) -> Entity:
         return Entity(type="model", id=self.name, properties=self._facts.properties)
 
-    def _changed(self, decision: Decision, surface: Surface) -> Surface:
+    def _changed(self, decision: Decision, surface: Surface | None) -> Surface | None:
         failure: Exception
         try:
-            if decision.changes.texts:
+            if decision.changes.texts and surface is not None:
                 surface = self._write(decision.changes, surface)
             self._bounds.add(decision.changes)
             self._choose()
@@ -177,8 +186,8 @@ class Call:
             "stop": copy.copy(self.stop),
             "options": copy.deepcopy(self.options),
         }
-        read_call(call).write(changes.texts)
-        surface = read_call(call)
+        read_call(call, self._most).write(changes.texts)
+        surface = read_call(call, self._most)
         surface.expect(before, changes.texts)
         self.messages, self.stop, self.options = call["messages"], call["stop"], call["options"]
         return surface
@@ -244,14 +253,14 @@ class Call:
             raise self._shown(ended)
         if overflown:
             return step.chunks
-        merged = merge_chat_generation_chunks(step.chunks)
-        if merged is None:
+        whole = merged(step.chunks)
+        if whole is None:
             return []
-        judged, _, _ = yield from self._judge([merged], None)
-        return step.chunks if judged[0] is merged else [chunk_of(judged[0])]
+        judged, _, _ = yield from self._judge([whole], None)
+        return step.chunks if judged[0] is whole else [chunk_of(judged[0])]
 
     def _overflow(self, step: Collect) -> Flow[None]:
-        question = self._outcome((), None, Surface())
+        question = self._outcome((), None, _NOTHING)
         message = f"the answer is over the limit of `{step.limit}` bytes"
         decision = self.pep.refuse(question, "limit.text", message)
         if decision.denied:
@@ -261,10 +270,13 @@ class Call:
     def _judge(
         self, generations: Sequence[ChatGeneration], about: dict[str, Any] | None
     ) -> Flow[tuple[list[ChatGeneration], dict[str, Any] | None, bool]]:
-        surface = read_answer(generations, about)
         tokens = tokens_of(generations, about)
         if tokens and not was_cached(generations):
             self.pep.settle(self.call_id, 1, tokens)
+        surface = _readable(generations, about, self._most)
+        if surface is None:
+            self._refuse(self._outcome(generations, about, _NOTHING), "answer_unreadable")
+            return list(generations), about, self.no_store
         decision = yield Decide(self.pep, self._outcome(generations, about, surface))
         decision.raise_if_denied(PolicyDenied)
         no_store = self.no_store or decision.changes.no_store
@@ -315,5 +327,14 @@ def _calls_tools(generation: ChatGeneration) -> bool:
     )
 
 
-def _texts(surface: Surface) -> list[str]:
-    return [slot.segment.text for slot in surface.slots]
+def _readable(
+    generations: Sequence[ChatGeneration], about: Mapping[str, Any] | None, most: int
+) -> Surface | None:
+    try:
+        return read_answer(generations, about, most)
+    except Exception:  # noqa: BLE001 -- what cannot be read cannot be judged
+        return None
+
+
+def _texts(surface: Surface | None) -> list[str] | None:
+    return None if surface is None else [slot.segment.text for slot in surface.slots]

@@ -99,6 +99,7 @@ class PolicyCallbackHandler(BaseCallbackHandler):
     def __init__(self, pep: EnforcementPoint, *, subject: Entity | str | None = None) -> None:
         pep.require(GUARDED_STAGES)
         self.pep = pep
+        self._most = pep.settings.limits.segments
         self._bound = None if subject is None else bound_identity(subject)
         self._runs: OrderedDict[UUID, _Run] = OrderedDict()
         self._lock = threading.Lock()
@@ -129,7 +130,7 @@ class PolicyCallbackHandler(BaseCallbackHandler):
         sent = [message for one in messages for message in one]
         tools, _ = offered_tools(params, sent)
         context = {"tools": tools} if tools else {}
-        self._start(run_id, read_chat(sent, params), params, metadata or {}, context)
+        self._start(run_id, read_chat(sent, params, self._most), params, metadata or {}, context)
 
     @override
     def on_llm_start(
@@ -143,7 +144,7 @@ class PolicyCallbackHandler(BaseCallbackHandler):
     ) -> None:
         """Judge the prompts of a text model."""
         params = kwargs.get("invocation_params") or {}
-        surface = read_texts(prompts, "user", Origin.USER)
+        surface = read_texts(prompts, "user", Origin.USER, self._most)
         self._start(run_id, surface, params, metadata or {}, {"operation": "completion"})
 
     @override
@@ -173,7 +174,9 @@ class PolicyCallbackHandler(BaseCallbackHandler):
             **({"finish_reason": finish} if finish else {}),
             "partial": False,
         }
-        self._judge(Stage.POST_COMPLETION, run, read_answer(generations, response.llm_output), context)
+        self._judge(
+            Stage.POST_COMPLETION, run, read_answer(generations, response.llm_output, self._most), context
+        )
 
     @override
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
@@ -194,11 +197,11 @@ class PolicyCallbackHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Judge the arguments of a tool before it runs."""
-        name = kwargs.get("name") or (serialized or {}).get("name") or "unknown"
-        run = _Run(self._who(metadata or {}), Entity(type="tool", id=str(name)))
+        # Not the run's name, which a caller chooses.
+        run = _Run(self._who(metadata or {}), _named("tool", (serialized or {}).get("name")))
         if self.pep.node.covers(Stage.TOOL_CALL):
             arguments = plain(inputs) if inputs is not None else {"input": input_str}
-            surface = Surface()
+            surface = Surface(self._most)
             reader = Reader(surface, "tool_call", Origin.ASSISTANT)
             reader.read({"arguments": arguments}, "arguments", ("arguments",), whole=True)
             asked = kwargs.get("tool_call_id")
@@ -209,9 +212,9 @@ class PolicyCallbackHandler(BaseCallbackHandler):
     @override
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Judge what a tool gave back."""
-        run = self._forget(run_id) or _Run(self._who({}), Entity(type="tool", id="unknown"))
+        run = self._forget(run_id) or _Run(self._who({}), _named("tool", None))
         if self.pep.node.covers(Stage.TOOL_RESULT):
-            self._judge(Stage.TOOL_RESULT, run, read_tool_output(output), {"operation": "tool"})
+            self._judge(Stage.TOOL_RESULT, run, read_tool_output(output, self._most), {"operation": "tool"})
 
     @override
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
@@ -229,15 +232,17 @@ class PolicyCallbackHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Remember who asked which retriever."""
-        name = kwargs.get("name") or (serialized or {}).get("name") or "unknown"
-        self._remember(run_id, _Run(self._who(metadata or {}), Entity(type="retriever", id=str(name))))
+        told = metadata or {}
+        self._remember(run_id, _Run(self._who(told), _named("retriever", told.get("ls_retriever_name"))))
 
     @override
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> None:
         """Judge retrieved documents, all of them at once."""
-        run = self._forget(run_id) or _Run(self._who({}), Entity(type="retriever", id="unknown"))
+        run = self._forget(run_id) or _Run(self._who({}), _named("retriever", None))
         if self.pep.node.covers(Stage.TOOL_RESULT):
-            self._judge(Stage.TOOL_RESULT, run, read_documents(documents), {"operation": "retrieval"})
+            self._judge(
+                Stage.TOOL_RESULT, run, read_documents(documents, self._most), {"operation": "retrieval"}
+            )
 
     @override
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
@@ -284,7 +289,7 @@ class PolicyCallbackHandler(BaseCallbackHandler):
 
     def _refuse_stream(self, run: _Run) -> None:
         question = ask(
-            Stage.POST_COMPLETION, run.resource, run.who, call_id=run.call_id, surface=Surface(), context={}
+            Stage.POST_COMPLETION, run.resource, run.who, call_id=run.call_id, surface=Surface(0), context={}
         )
         decision: Decision = self.pep.refuse(question, "stream_not_held", _HINT)
         if not decision.denied:
@@ -304,3 +309,7 @@ class PolicyCallbackHandler(BaseCallbackHandler):
     def _forget(self, run_id: UUID) -> _Run | None:
         with self._lock:
             return self._runs.pop(run_id, None)
+
+
+def _named(kind: str, name: Any) -> Entity:
+    return Entity(type=kind, id=name if isinstance(name, str) and name else "unknown")

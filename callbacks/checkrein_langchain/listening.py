@@ -46,24 +46,24 @@ def heard_limit(params: Mapping[str, Any]) -> int | None:
     return next((params[key] for key in TOKEN_LIMITS if type(params.get(key)) is int), None)
 
 
-def read_chat(messages: Sequence[BaseMessage], params: Mapping[str, Any]) -> Surface:
+def read_chat(messages: Sequence[BaseMessage], params: Mapping[str, Any], most: int) -> Surface:
     """Every piece of text that a call of a chat model sends."""
     options = {key: value for key, value in params.items() if key != "stop"}
-    return read_call({"messages": messages, "stop": params.get("stop"), "options": options})
+    return read_call({"messages": messages, "stop": params.get("stop"), "options": options}, most)
 
 
-def read_texts(texts: Sequence[str], role: str, origin: Origin) -> Surface:
+def read_texts(texts: Sequence[str], role: str, origin: Origin, most: int) -> Surface:
     """Plain texts of one author."""
-    surface = Surface()
+    surface = Surface(most)
     reader, holder = Reader(surface, role, origin), list(texts)
     for index in range(len(holder)):
         reader.item(holder, index, ("texts", index))
     return surface
 
 
-def read_tool_output(output: Any) -> Surface:
+def read_tool_output(output: Any, most: int) -> Surface:
     """What a tool gave back, of whatever type it is."""
-    surface = Surface()
+    surface = Surface(most)
     if isinstance(output, BaseMessage):
         read_message(surface, output, ("output",))
     else:
@@ -73,9 +73,9 @@ def read_tool_output(output: Any) -> Surface:
     return surface
 
 
-def read_documents(documents: Sequence[Document]) -> Surface:
+def read_documents(documents: Sequence[Document], most: int) -> Surface:
     """Retrieved documents, and what is known about them."""
-    surface = Surface()
+    surface = Surface(most)
     for index, document in enumerate(documents):
         reader = Reader(surface, "retrieved", Origin.RETRIEVED, since=len(surface.slots))
         holder = {"page_content": document.page_content, "metadata": dict(document.metadata)}

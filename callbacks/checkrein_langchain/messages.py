@@ -205,8 +205,8 @@ def _read_torn(reader: Reader, chunk: Any, args: str, path: Path) -> None:
     except (ValueError, RecursionError):
         return
     if isinstance(parsed, dict) and parsed:
-        reader.read([parsed], 0, path, whole=True)
         reader.surface.after(path, lambda: chunk.__setitem__("args", dump_json(parsed)))
+        reader.read([parsed], 0, path, whole=True)
 
 
 def _parse_calls(message: AIMessageChunk) -> None:
@@ -227,4 +227,6 @@ def _read_extras(reader: Reader, message: BaseMessage, path: Path) -> None:
 def read_messages(surface: Surface, messages: Sequence[BaseMessage], path: Path) -> None:
     """Add every message of a list."""
     for index, message in enumerate(messages):
+        if surface.full:
+            return
         read_message(surface, message, (*path, index))

@@ -26,7 +26,7 @@ _KEY: Final = -1
 # Shorter numbers identify nobody, and each number read costs a segment.
 _SHORTEST_NUMBER: Final = 6
 _SCHEMA_WORD: Final = re.compile(r"[A-Za-z_]{0,40}")
-_WORD: Final = re.compile(r"[\w.:/+=-]{0,256}")
+_WORD: Final = re.compile(r"[\w.:/+=-]{0,256}", re.ASCII)
 _JSON_TEXT: Final = frozenset({"arguments", "args", "input", "partial_json"})
 _JSON_DATA: Final = _JSON_TEXT | {"json", "output"}
 _OPAQUE: Final = frozenset({"signature", "thoughtSignature", "thought_signature"})
@@ -149,11 +149,11 @@ class Reader:
     origin: Origin
     since: int = 0
 
-    def text(self, path: Path, text: str, write: Callable[[str], None], *, late: bool = False) -> None:
+    def text(self, path: Path, text: str, write: Callable[[str], None]) -> None:
         """Add one piece; empty text is none."""
         if text:
             segment = Segment(path=path, role=self.role, origin=self.origin, text=str(text))
-            self.surface.add(segment, write, late=late)
+            self.surface.add(segment, write)
 
     def item(self, holder: Any, key: Any, path: Path) -> None:
         """Add `holder[key]`, a string, as one piece."""
@@ -171,7 +171,7 @@ class Reader:
         """
         told = name or (key if isinstance(key, str) else "")
         todo = [_Item(holder, key, path, told, whole, "", told=False)]
-        while todo:
+        while todo and not self.surface.full:
             item = todo.pop()
             value = item.holder[item.key]
             if isinstance(value, str):
@@ -235,17 +235,24 @@ class Reader:
                 kind, told = _PICTURES[word], True
             kind = _FILES.get(word, kind)
         items: list[_Item] = []
+        if whole:
+            self._keys(item.path, value)
         for key in value:
             path = (*item.path, key if isinstance(key, str) else str(key))
             name = key if isinstance(key, str) else ""
-            if whole:
-                if isinstance(key, str) and not _SCHEMA_WORD.fullmatch(key):
-                    self.text((*item.path, _KEY, key), key, _rename(value, key), late=True)
-            elif plain and name == "data":
+            if not whole and plain and name == "data":
                 name = "text"
             below = whole or name in _JSON_DATA
             items.append(_Item(value, key, path, name, below, kind, told))
         return items
+
+    def _keys(self, path: Path, value: dict[Any, Any]) -> None:
+        """Keys that are no words of a schema are text; all of them change at once, after the values below."""
+        names: dict[str, str] = {}
+        for key in value:
+            if isinstance(key, str) and not _SCHEMA_WORD.fullmatch(key):
+                self.text((*path, _KEY, key), key, _put(names, key))
+        self.surface.after(path, lambda: _rename(value, names))
 
 
 def _put(holder: Any, key: Any) -> Callable[[str], None]:
@@ -258,12 +265,11 @@ def _put(holder: Any, key: Any) -> Callable[[str], None]:
     return write
 
 
-def _rename(holder: dict[Any, Any], key: str) -> Callable[[str], None]:
-    def write(text: str) -> None:
-        if text in holder:
-            raise WriteError("two keys would be the same")
-        items = [(text if one == key else one, value) for one, value in holder.items()]
-        holder.clear()
-        holder.update(items)
-
-    return write
+def _rename(holder: dict[Any, Any], names: Mapping[str, str]) -> None:
+    if not names:
+        return
+    renamed = {names.get(key, key): value for key, value in holder.items()}
+    if len(renamed) != len(holder):
+        raise WriteError("two keys would be the same")
+    holder.clear()
+    holder.update(renamed)

@@ -22,25 +22,27 @@ ENVIRONMENT: Final = {"host": "langchain"}
 # What of a tool or a schema is written for the model to read.
 _PROSE: Final = frozenset({"const", "default", "description", "enum", "examples", "title"})
 _SCHEMAS: Final = ("tools", "functions", "response_format")
+_TEXT: Final = frozenset({"instructions", "prompt", "safety_identifier", "suffix", "user"})
 _NO_TEXT: Final = frozenset(
     {"ls_structured_output_format", "model", "parallel_tool_calls", "structured_output_format", "tool_choice"}
 )
 _MANY_DIGITS: Final = 6
 
 
-def read_call(call: dict[str, Any]) -> Surface:
+def read_call(call: dict[str, Any], most: int) -> Surface:
     """Every piece of text that a call sends.
 
     Args:
         call: `messages`, `stop` and `options`; changed when the surface is written.
+        most: how many pieces policy would judge at all.
     """
-    surface = Surface()
+    surface = Surface(most)
     reader = Reader(surface, "parameter", Origin.SYSTEM)
     options = call["options"]
     for key in options:
         if key in _SCHEMAS:
             _read_prose(reader, options, key, ("options", key))
-        elif key not in _NO_TEXT and _is_text(options[key]):
+        elif key in _TEXT or (key not in _NO_TEXT and _is_text(options[key])):
             reader.read(options, key, ("options", key), whole=True)
     if call["stop"]:
         reader.read(call, "stop", ("stop",), whole=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation
@@ -15,19 +15,25 @@ from .messages import copy_message, drop_derived, read_message, read_metadata
 from .reading import Fields, Reader
 from .surfaces import Path, Surface
 
-__all__ = ["chunk_of", "finish_reason", "read_answer", "rewritten", "tokens_of", "was_cached"]
+__all__ = ["chunk_of", "finish_reason", "merged", "read_answer", "rewritten", "tokens_of", "was_cached"]
 
 Facts = dict[str, Any]
 
+_COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
+_GROUP: Final = 256
 
-def read_answer(generations: Sequence[Generation], llm_output: Mapping[str, Any] | None = None) -> Surface:
+
+def read_answer(
+    generations: Sequence[Generation], llm_output: Mapping[str, Any] | None, most: int
+) -> Surface:
     """Every piece of text of an answer.
 
     Args:
         generations: the choices of one call.
         llm_output: what the provider said about all of them.
+        most: how many pieces policy would judge at all.
     """
-    surface = Surface()
+    surface = Surface(most)
     for index, generation in enumerate(generations):
         path: Path = ("generations", index)
         if isinstance(generation, ChatGeneration):
@@ -61,12 +67,12 @@ def rewritten(
     """
     copies = [_copied(generation) for generation in generations]
     about = copy.deepcopy(llm_output)
-    read_answer(copies, about).write(texts)
+    read_answer(copies, about, surface.most).write(texts)
     for one in copies:
         # Some pieces of an answer repeat others: what repeats a changed text goes with it.
         drop_derived(one.generation_info or {})
         drop_derived(one.message.response_metadata)
-    read_answer(copies, about).expect(surface, texts)
+    read_answer(copies, about, surface.most).expect(surface, texts)
     # Made anew: `text` is computed from the message, once.
     return [type(one)(message=one.message, generation_info=one.generation_info) for one in copies], about
 
@@ -76,6 +82,14 @@ def _copied(generation: ChatGeneration) -> ChatGeneration:
     copied.message = copy_message(generation.message)
     copied.generation_info = copy.deepcopy(generation.generation_info)
     return copied
+
+
+def merged(chunks: Sequence[ChatGenerationChunk]) -> ChatGenerationChunk | None:
+    """The whole of a stream; in groups, because LangChain copies what it has for each piece of a tool call."""
+    while len(chunks) > 1:
+        groups = [chunks[start : start + _GROUP] for start in range(0, len(chunks), _GROUP)]
+        chunks = [one[0] + list(one[1:]) if len(one) > 1 else one[0] for one in groups]
+    return chunks[0] if chunks else None
 
 
 def chunk_of(generation: ChatGeneration) -> ChatGenerationChunk:
@@ -95,14 +109,14 @@ def tokens_of(
     for generation in generations:
         usage = getattr(getattr(generation, "message", None), "usage_metadata", None)
         if usage:
-            return {
-                "prompt_tokens": int(usage["input_tokens"]),
-                "completion_tokens": int(usage["output_tokens"]),
-                "total_tokens": int(usage["total_tokens"]),
-            }
-    told = (llm_output or {}).get("token_usage") or {}
-    names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    return {name: told[name] for name in names if type(told.get(name)) is int}
+            return _counted(usage, ("input_tokens", "output_tokens", "total_tokens"))
+    told = (llm_output or {}).get("token_usage")
+    return _counted(told, _COUNTS) if isinstance(told, Mapping) else {}
+
+
+def _counted(told: Mapping[str, Any], names: Sequence[str]) -> dict[str, int]:
+    pairs = zip(_COUNTS, names, strict=True)
+    return {count: told[name] for count, name in pairs if type(told.get(name)) is int}
 
 
 def was_cached(generations: Sequence[Generation]) -> bool:

@@ -21,7 +21,6 @@ class WriteError(ValueError):
 class _Slot:
     segment: Segment
     write: Callable[[str], None] = field(repr=False)
-    late: bool = False
 
 
 @dataclass(slots=True)
@@ -29,10 +28,12 @@ class Surface:
     """All text of something, piece by piece, with the way back.
 
     Args:
+        most: how many pieces policy would judge at all; one more is kept, so that it denies, and no further.
         slots: the pieces, in order.
         uninspected: what is no text, as policies see it: `kind`, and the `segment` that it stands at.
     """
 
+    most: int
     slots: list[_Slot] = field(default_factory=list)
     uninspected: list[dict[str, Any]] = field(default_factory=list)
     _hooks: list[tuple[Path, Callable[[], None]]] = field(default_factory=list)
@@ -42,9 +43,15 @@ class Surface:
         """The pieces, as policies see them."""
         return tuple(slot.segment for slot in self.slots)
 
-    def add(self, segment: Segment, write: Callable[[str], None], *, late: bool = False) -> None:
-        """Add a piece; a `late` one is written after all others, as a key after the values below it."""
-        self.slots.append(_Slot(segment, write, late))
+    @property
+    def full(self) -> bool:
+        """Whether there are more pieces than policy would judge: reading on would only cost."""
+        return len(self.slots) > self.most
+
+    def add(self, segment: Segment, write: Callable[[str], None]) -> None:
+        """Add a piece."""
+        if not self.full:
+            self.slots.append(_Slot(segment, write))
 
     def hold_place(self, segment: Segment) -> None:
         """Add an empty piece for a message without text, so that policies see its turn."""
@@ -57,6 +64,8 @@ class Surface:
             kind: `image`, `audio`, `video`, `file` ...
             since: how many pieces there were when its message began.
         """
+        if self.full:
+            return
         at = len(self.slots) - 1 if len(self.slots) > since else len(self.slots)
         self.uninspected.append({"kind": kind, "segment": at})
 
@@ -73,11 +82,11 @@ class Surface:
         slots = {slot.segment.path: slot for slot in self.slots}
         if not texts.keys() <= slots.keys():
             raise WriteError("a changed piece of text does not exist")
-        ordered = sorted((slots[path] for path in texts), key=lambda slot: slot.late)
-        for slot in ordered:
-            slot.write(texts[slot.segment.path])
+        for path, text in texts.items():
+            slots[path].write(text)
+        above = {path[:length] for path in texts for length in range(len(path) + 1)}
         for path, hook in reversed(self._hooks):
-            if any(changed[: len(path)] == path for changed in texts):
+            if path in above:
                 hook()
 
     def expect(self, before: Surface, texts: Mapping[Path, str]) -> None:

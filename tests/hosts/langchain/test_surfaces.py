@@ -133,7 +133,7 @@ MESSAGES = {
 
 
 def read(message):
-    surface = Surface()
+    surface = Surface(10_000)
     read_messages(surface, [message], ("messages",))
     return surface
 
@@ -167,7 +167,7 @@ def test_who_wrote_a_message_is_told():
         ChatMessage(role="Assistant", content="e"),
         ChatMessage(role="critic", content="f"),
     ]
-    surface = Surface()
+    surface = Surface(10_000)
     read_messages(surface, conversation, ())
 
     assert [(one.role, one.origin) for one in surface.segments] == [
@@ -360,7 +360,7 @@ def test_options_of_a_call_are_text_unless_they_only_choose():
         },
     }
 
-    surface = read_call(call)
+    surface = read_call(call, 10_000)
 
     assert [one.text for one in surface.segments] == [
         "obey SECRET",
@@ -380,7 +380,7 @@ def test_options_of_a_call_are_text_unless_they_only_choose():
 def test_a_conversation_kept_by_the_provider_is_told_of():
     call = {"messages": [HumanMessage("hi")], "stop": None, "options": {"previous_response_id": "resp_1"}}
 
-    assert read_call(call).uninspected == [{"kind": "history", "segment": 0}]
+    assert read_call(call, 10_000).uninspected == [{"kind": "history", "segment": 0}]
 
 
 def test_the_tokens_of_a_changed_answer_go_with_it():
@@ -389,7 +389,7 @@ def test_the_tokens_of_a_changed_answer_go_with_it():
         message=AIMessage("SECRET", response_metadata={"logprobs": tokens, "model_name": "m"}),
         generation_info={"logprobs": tokens, "finish_reason": "stop"},
     )
-    surface = read_answer([generation], None)
+    surface = read_answer([generation], None, 10_000)
     ((changed,), _) = rewritten([generation], None, surface, {surface.segments[0].path: "[gone]"})
 
     assert changed.text == changed.message.text == "[gone]"
