@@ -39,16 +39,24 @@ class Bundle:
     Args:
         name: what messages call it.
         modules: what is evaluated.
-        tests: `*_test.rego`, loaded for native tests alone.
+        test_files: `*_test.rego` by name, unread: what is wrong in a test stops no engine.
         data: the base documents.
         revision: the manifest's, else a hash of everything that can change an answer.
     """
 
     name: str
     modules: Sequence[Module] = field(repr=False)
-    tests: Sequence[Module] = field(repr=False)
+    test_files: Mapping[str, bytes] = field(repr=False)
     data: Mapping[str, Any] = field(repr=False)
     revision: str
+
+    def read_tests(self) -> list[Module]:
+        """Read the test modules.
+
+        Raises:
+            PolicyLoadError: one of them cannot be read.
+        """
+        return [_module(self.name, name, content) for name, content in self.test_files.items()]
 
 
 def load_bundle(path: Path, extra: Sequence[Path] = ()) -> Bundle:
@@ -65,15 +73,15 @@ def load_bundle(path: Path, extra: Sequence[Path] = ()) -> Bundle:
     files = dict(sorted(_files(path)))
     manifest = read_document(f"{path.name}/{_MANIFEST}", files[_MANIFEST]) if _MANIFEST in files else {}
     modules: list[Module] = []
-    tests: list[Module] = []
+    tests: dict[str, bytes] = {}
     data: dict[str, Any] = {}
     decisive: dict[str, bytes] = {}
     for name, content in files.items():
+        if name.endswith("_test.rego"):
+            tests[name] = content
+            continue
         if name.endswith(".rego"):
-            is_test = name.endswith("_test.rego")
-            (tests if is_test else modules).append(_module(path, name, content))
-            if is_test:
-                continue
+            modules.append(_module(path.name, name, content))
         elif name.rpartition("/")[2] in _DATA:
             value = read_document(f"{path.name}/{name}", content)
             for part in reversed(PurePosixPath(name).parts[:-1]):
@@ -93,7 +101,7 @@ def load_bundle(path: Path, extra: Sequence[Path] = ()) -> Bundle:
     return Bundle(
         name=path.name,
         modules=modules,
-        tests=tests,
+        test_files=tests,
         data=data,
         revision=revision if isinstance(revision, str) and revision else _digest(decisive),
     )
@@ -103,13 +111,13 @@ def _where(path: Path, name: str) -> str:
     return f"`{path.name}/{name}`"
 
 
-def _module(path: Path, name: str, content: bytes) -> Module:
+def _module(bundle: str, name: str, content: bytes) -> Module:
     try:
         return read_module(name, content.decode())
     except UnicodeDecodeError:
-        raise PolicyLoadError(f"{_where(path, name)} is not UTF-8; save it as UTF-8") from None
+        raise PolicyLoadError(f"`{bundle}/{name}` is not UTF-8; save it as UTF-8") from None
     except SourceError as error:
-        raise PolicyLoadError(f"`{path.name}/{name}:{error.line}`: {error.problem}") from None
+        raise PolicyLoadError(f"`{bundle}/{name}:{error.line}`: {error.problem}") from None
 
 
 def _files(path: Path) -> Iterator[tuple[str, bytes]]:

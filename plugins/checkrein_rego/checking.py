@@ -10,7 +10,7 @@ from checkrein.errors import PolicyLoadError
 from .bundle import Bundle
 from .source import Module, Use
 
-__all__ = ["Refusal", "check_calls", "check_data", "check_names", "place"]
+__all__ = ["Refusal", "check_calls", "check_names", "check_rules", "place"]
 
 Refusal = Callable[[str], str | None]
 """Says why a backend must not be asked for a built-in, or None when it answers as OPA does."""
@@ -85,15 +85,23 @@ def check_names(bundle: Bundle, modules: Sequence[Module]) -> None:
                 )
 
 
-def check_data(bundle: Bundle) -> None:
-    """Refuse data at the place of a rule: which of the two answers would be the engine's choice.
+def check_rules(bundle: Bundle) -> None:
+    """Refuse a second default, and data at the place of a rule: the engine would choose which one answers.
 
     Raises:
         PolicyLoadError: naming file, line and rule.
     """
+    defaults: set[tuple[str, ...]] = set()
     for module in bundle.modules:
         for rule in module.rules:
             path = (*module.package, *rule.path)
+            if rule.default and path in defaults:
+                raise PolicyLoadError(
+                    f"{place(bundle, module, rule.line)}: `data.{'.'.join(path)}` has a second default; "
+                    "keep one of them"
+                )
+            if rule.default:
+                defaults.add(path)
             if _reached(bundle.data, path):
                 raise PolicyLoadError(
                     f"{place(bundle, module, rule.line)}: `data.{'.'.join(path)}` is a rule here "

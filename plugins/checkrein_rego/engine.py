@@ -17,7 +17,8 @@ from checkrein.vocabulary import Stage, Verdict
 
 from .answer import UNDEFINED, verdict_of
 from .bundle import Bundle, load_bundle
-from .checking import check_data
+from .checking import check_names, check_rules
+from .source import Module
 
 __all__ = ["RegoEngine", "RegoOptions"]
 
@@ -53,7 +54,7 @@ class RegoOptions(EngineOptions):
 class _Backend(Protocol):
     def evaluate(self, rule: str, request: EvaluationRequest) -> Any: ...
 
-    def test(self, rules: Sequence[str]) -> Mapping[str, Any]: ...
+    def test(self, rules: Sequence[str], tests: Sequence[Module]) -> Mapping[str, Any]: ...
 
     def close(self) -> None: ...
 
@@ -90,9 +91,10 @@ class RegoEngine:
             MissingExtraError: the backend is not installed.
         """
         bundle = load_bundle(options.bundle, options.data)
-        check_data(bundle)
+        check_rules(bundle)
         entrypoints = _entrypoints(options, bundle)
         backend = _backend(options.backend, bundle, sorted(set(entrypoints.values())))
+        check_names(bundle, bundle.modules)
         return cls(options.name or "rego", bundle, backend, entrypoints)
 
     def entrypoint(self, stage: Stage) -> str | None:
@@ -117,14 +119,14 @@ class RegoEngine:
         Raises:
             PolicyLoadError: a test module does not load.
         """
-        modules = [*self._bundle.modules, *self._bundle.tests]
+        tests = self._bundle.read_tests()
         found = dict.fromkeys(
             ".".join(("data", *module.package, *rule.path))
-            for module in modules
+            for module in (*self._bundle.modules, *tests)
             for rule in module.rules
             if rule.path[-1].startswith("test_") and not rule.function
         )
-        answers = self._backend.test(list(found)) if found else {}
+        answers = self._backend.test(list(found), tests) if found else {}
         return [
             NativeTestResult(name=name, passed=answer is True, detail=_detail(answer))
             for name, answer in answers.items()

@@ -13,7 +13,7 @@ from checkrein.document import EvaluationRequest
 from checkrein.errors import EngineFailure, FailureCause, PolicyLoadError
 
 from .bundle import Bundle
-from .checking import check_calls, check_names, place
+from .checking import check_calls, place
 from .regopy_values import NodeError, answer_of, errors_of, set_input, text_of_data
 from .rewriting import canonical, under_test
 from .source import Module
@@ -97,6 +97,7 @@ _READY: Final = "checkrein_ready/ready"
 _READY_MODULE: Final = "package checkrein_ready\n\nready := true\n"
 _PLACE: Final = re.compile(r"\(error \d+:(?P<file>[^|]+)\|(?P<offset>\d+)\|")
 _MESSAGE: Final = re.compile(r"\(errormsg (?P<length>\d+):")
+_UNSOUND: Final = frozenset({"rego_recursion_error", "wellformed_error"})
 _NO_REASON: Final = (
     "rego-cpp does not say why; import packages, not single functions, and define each name once"
 )
@@ -122,7 +123,6 @@ class RegopyBackend:
         self._bundle = bundle
         self._rules = {rule: rule.removeprefix("data.").replace(".", "/") for rule in rules}
         self._check(bundle.modules)
-        check_names(bundle, bundle.modules)
         self._lowers = any(call.parts == ("lower",) for module in bundle.modules for call in module.calls)
         self._program = _Program(bundle, [(module, canonical(module)) for module in bundle.modules])
         self._idle: deque[_Interpreter] = deque([_Interpreter(self._program, list(self._rules.values()))])
@@ -153,14 +153,14 @@ class RegopyBackend:
         self._rest(interpreter)
         return answer
 
-    def test(self, rules: Sequence[str]) -> Mapping[str, Any]:
+    def test(self, rules: Sequence[str], tests: Sequence[Module]) -> Mapping[str, Any]:
         """The value of each rule of the test modules, or the `NodeError` that it ended in.
 
         Raises:
             PolicyLoadError: a test module does not compile.
         """
-        modules = [*self._bundle.modules, *self._bundle.tests]
-        check_calls(self._bundle, self._bundle.tests, modules, self._refusal)
+        modules = [*self._bundle.modules, *tests]
+        check_calls(self._bundle, tests, modules, self._refusal)
         paths = {rule: rule.removeprefix("data.").replace(".", "/") for rule in rules}
         program = _Program(self._bundle, [(module, under_test(module, modules)) for module in modules])
         interpreter = _Interpreter(program, list(paths.values()))
@@ -246,11 +246,13 @@ class _Interpreter:
         if not self._compiled.ok():
             found = errors_of(regopy.rego_shared.rego_bundle_node(self._compiled._impl))  # noqa: SLF001 -- asking it crashes
             raise program.error(found[0].message if found else _NO_REASON)
-        try:
-            # Whether every rule holds together shows at the first question alone: ask one.
-            self.ask(_READY, {})
-        except NodeError as error:
-            raise program.error(error.message or error.code) from None
+        # Whether the rules hold together shows when they are asked, and not before.
+        for entrypoint in (_READY, *entrypoints):
+            try:
+                self.ask(entrypoint, {})
+            except NodeError as error:
+                if error.code in _UNSOUND:
+                    raise program.error(error.message or error.code) from None
 
     def ask(self, entrypoint: str, document: Mapping[str, Any]) -> Any:
         set_input(self._interpreter, document)

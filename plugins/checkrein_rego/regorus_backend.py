@@ -23,6 +23,7 @@ __all__ = ["RegorusBackend"]
 
 # Known to it, and answered otherwise than OPA 1.20 does (tried on regorus 0.13).
 _UNFAITHFUL: Final = frozenset({"glob.quote_meta", "strings.replace_n"})
+_RECURSION: Final = "recursion detected"
 _READY: Final = "data.checkrein_ready.ready"
 _READY_MODULE: Final = "package checkrein_ready\n\nready := true\n"
 _PLACE: Final = re.compile(r"--> (?P<file>.+?):(?P<line>\d+):(?P<column>\d+)")
@@ -47,8 +48,8 @@ class RegorusBackend:
     """
 
     def __init__(self, bundle: Bundle, rules: Sequence[str]) -> None:
-        del rules  # they are looked up by name
         self._bundle = bundle
+        self._rules = rules
         self._data = orjson.dumps(bundle.data).decode()
         self._builtins = _builtins()
         check_calls(bundle, bundle.modules, bundle.modules, self._refusal)
@@ -83,14 +84,14 @@ class RegorusBackend:
             where = f" at `{at[0].removeprefix('--> ')}`" if at else ""
             raise EngineFailure(FailureCause.ENGINE_ERROR, f"`{rule}` ended in an error{where}") from None
 
-    def test(self, rules: Sequence[str]) -> Mapping[str, Any]:
+    def test(self, rules: Sequence[str], tests: Sequence[Module]) -> Mapping[str, Any]:
         """The value of each rule of the test modules, or the error that it ended in.
 
         Raises:
             PolicyLoadError: a test module does not compile.
         """
-        modules = [*self._bundle.modules, *self._bundle.tests]
-        check_calls(self._bundle, self._bundle.tests, modules, self._refusal)
+        modules = [*self._bundle.modules, *tests]
+        check_calls(self._bundle, tests, modules, self._refusal)
         engine = self._engine(modules)
         answers: dict[str, Any] = {}
         for rule in rules:
@@ -113,10 +114,16 @@ class RegorusBackend:
                 engine.add_policy(module.path, module.source)
             engine.add_policy("checkrein_ready.rego", _READY_MODULE)
             engine.add_data_json(self._data)
-            # Whether every rule holds together shows at the first question alone: ask one.
+            # Whether the rules hold together shows when one is asked, and not before.
             _ask(engine, _READY, "{}")
         except (_Panic, RuntimeError) as error:
             raise self._error(str(error), modules) from None
+        for rule in self._rules:
+            try:
+                _ask(engine, rule, "{}")
+            except (_Panic, RuntimeError) as error:
+                if _RECURSION in str(error):
+                    raise self._error(str(error), modules) from None
         return engine
 
     def _error(self, text: str, modules: Sequence[Module]) -> PolicyLoadError:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import orjson
 
-from .source import Module
+from .source import Module, statements
 from .tokens import Token, closing, literal, reference
 
 __all__ = ["canonical", "under_test"]
@@ -17,11 +18,12 @@ _INPUT: Final = "data.checkrein_test_input"
 
 
 def canonical(module: Module) -> str:
-    r"""The module with every string escaped as JSON does: regopy compares the escaped forms.
+    r"""The module with every string escaped as JSON does, and every body in braces.
 
-    To it `"\u00e9"` and `"é"` are two texts, so that a rule on the one would miss the other.
+    regopy compares the escaped forms: to it `"\u00e9"` and `"é"` are two texts, so that a rule on the one
+    would miss the other. And it does not read every body that Rego allows without braces.
     """
-    return _replaced(module, _canonical_strings(module.tokens))
+    return _replaced(module, [*_canonical_strings(module.tokens), *_bodies(module.tokens)])
 
 
 def under_test(module: Module, modules: Sequence[Module]) -> str:
@@ -31,15 +33,19 @@ def under_test(module: Module, modules: Sequence[Module]) -> str:
         module: a policy or a test module.
         modules: all of them, to tell functions from values.
     """
-    return _replaced(
-        module, [*_canonical_strings(module.tokens), *_inputs(module), *_values(module, modules)]
+    changes = (
+        _values(module, modules),
+        _canonical_strings(module.tokens),
+        _bodies(module.tokens),
+        _inputs(module),
     )
+    return _replaced(module, itertools.chain.from_iterable(changes))
 
 
 def _replaced(module: Module, changes: Iterable[tuple[int, int, str]]) -> str:
     parts: list[str] = []
     taken = 0
-    for start, end, text in sorted(changes):
+    for start, end, text in sorted(changes, key=lambda change: change[:2]):
         parts += (module.source[taken:start], text)
         taken = end
     return "".join([*parts, module.source[taken:]])
@@ -49,6 +55,30 @@ def _canonical_strings(tokens: Sequence[Token]) -> Iterator[tuple[int, int, str]
     for token in tokens:
         if token.kind == "string" and "\\" in token.text:
             yield token.start, token.start + len(token.text), orjson.dumps(literal(token)).decode()
+
+
+def _bodies(tokens: Sequence[Token]) -> Iterator[tuple[int, int, str]]:
+    """`p if x` -> `p if { x }`, up to its end or its `else`."""
+    for start, end in statements(tokens):
+        depth = 0
+        opened = False
+        for index in range(start, end):
+            token = tokens[index]
+            if token.kind == "op":
+                depth += (token.text in "([{") - (token.text in ")]}")
+            elif depth == 0 and token.text == "else" and opened:
+                yield _after(tokens[index - 1], " }")
+                opened = False
+            elif depth == 0 and token.text == "if" and index + 1 < end and tokens[index + 1].text != "{":
+                yield _after(token, " {")
+                opened = True
+        if opened:
+            yield _after(tokens[end - 1], " }")
+
+
+def _after(token: Token, text: str) -> tuple[int, int, str]:
+    end = token.start + len(token.text)
+    return end, end, text
 
 
 def _inputs(module: Module) -> Iterator[tuple[int, int, str]]:
@@ -81,9 +111,8 @@ def _values(module: Module, modules: Sequence[Module]) -> Iterator[tuple[int, in
         end = _end_of(tokens, after + 1)
         if value.text in ("true", "false", "null") or (end < len(tokens) and tokens[end].text == "("):
             continue
-        last = tokens[end - 1]
         yield value.start, value.start, "["
-        yield last.start + len(last.text), last.start + len(last.text), "][0]"
+        yield _after(tokens[end - 1], "][0]")
 
 
 def _end_of(tokens: Sequence[Token], index: int) -> int:

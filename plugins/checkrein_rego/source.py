@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from .tokens import SourceError, Token, closing, reference, tokenize
 
-__all__ = ["Module", "Rule", "Use", "read_module"]
+__all__ = ["Module", "Rule", "Use", "read_module", "statements"]
 
 _KEYWORDS: Final = frozenset(
     {"as", "contains", "default", "else", "every", "false", "if", "import", "in", "not", "null", "package"}
@@ -25,11 +26,12 @@ _ALWAYS_KNOWN: Final = _KEYWORDS | {"data", "input", "set", "_"}
 
 
 class Rule(NamedTuple):
-    """A definition of a rule: its path below the package, its line, whether it takes arguments."""
+    """A definition of a rule: its path below the package, its line, takes arguments, is a default."""
 
     path: tuple[str, ...]
     line: int
-    function: bool
+    function: bool = False
+    default: bool = False
 
 
 class Use(NamedTuple):
@@ -80,17 +82,17 @@ def read_module(path: str, source: str) -> Module:
         SourceError: it is no Rego as far as can be seen here; the backend sees the rest.
     """
     tokens = tokenize(source)
-    statements = list(_statements(tokens))
-    if not statements or tokens[statements[0][0]].text != "package":
+    found = list(statements(tokens))
+    if not found or tokens[found[0][0]].text != "package":
         raise SourceError(1, "a module must begin with `package`")
-    package = _path(tokens, statements[0][0] + 1)
+    package = _path(tokens, found[0][0] + 1)
     imports: dict[str, tuple[str, ...]] = {}
     rules: list[Rule] = []
     calls: list[Use] = []
     names: list[Use] = []
     withs: list[Use] = []
     bodies: list[Use] = []
-    for start, end in statements[1:]:
+    for start, end in found[1:]:
         part = tokens[start:end]
         if part[0].text == "import":
             target, after = reference(part, min(1, len(part) - 1))
@@ -101,7 +103,7 @@ def read_module(path: str, source: str) -> Module:
         head = 1 if part[0].text == "default" and len(part) > 1 else 0
         path_, after = reference(part, head)
         function = after < len(part) and part[after].text == "("
-        rules.append(Rule(path_, part[head].line, function))
+        rules.append(Rule(path_, part[head].line, function, head == 1))
         label = ".".join(path_)
         if function:
             calls += _calls(part[after:], label)
@@ -131,8 +133,8 @@ def _path(tokens: Sequence[Token], index: int) -> tuple[str, ...]:
     return reference(tokens, index)[0]
 
 
-def _statements(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
-    """Where each `package`, `import` and rule begins and ends."""
+def statements(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
+    """Where each `package`, `import` and rule begins and ends, as indexes of tokens."""
     starts: list[int] = []
     depth = 0
     for index, token in enumerate(tokens):
@@ -142,7 +144,7 @@ def _statements(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
             before = tokens[index - 1].text if index else ";"
             if before == ";" or (token.leads and before not in _LEAVES_OPEN):
                 starts.append(index)
-    yield from zip(starts, [*starts[1:], len(tokens)], strict=True)
+    yield from itertools.pairwise([*starts, len(tokens)])
 
 
 def _roots(tokens: Sequence[Token]) -> Iterator[int]:

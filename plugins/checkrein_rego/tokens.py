@@ -45,6 +45,7 @@ _TOKEN: Final = re.compile(
 )
 # Where a backend might end a line, a comment or the whole source and we would not, code could hide.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]|\r(?!\n)")
+_PAIRS: Final = {"(": ")", "[": "]", "{": "}"}
 _BROKEN: Final = {
     '"': "a string is not closed on its line",
     "`": "a raw string is not closed",
@@ -77,7 +78,22 @@ def tokenize(source: str) -> list[Token]:
         ends = text.count("\n")
         leads = leads or bool(ends)
         line += ends
+    _check_brackets(tokens)
     return tokens
+
+
+def _check_brackets(tokens: Sequence[Token]) -> None:
+    # A backend that forgives a bracket would cut the source into other rules than are read here.
+    opened: list[Token] = []
+    for token in tokens:
+        if token.kind != "op":
+            continue
+        if token.text in _PAIRS:
+            opened.append(token)
+        elif token.text in _PAIRS.values() and (not opened or _PAIRS[opened.pop().text] != token.text):
+            raise SourceError(token.line, f"`{token.text}` closes nothing")
+    if opened:
+        raise SourceError(opened[-1].line, f"`{opened[-1].text}` is not closed")
 
 
 def reference(tokens: Sequence[Token], index: int) -> tuple[tuple[str, ...], int]:
@@ -122,9 +138,6 @@ def literal(token: Token) -> str:
     except ValueError:
         raise SourceError(token.line, "a string has an escape that is not JSON's") from None
     return value
-
-
-_PAIRS: Final = {"(": ")", "[": "]", "{": "}"}
 
 
 def closing(tokens: Sequence[Token], index: int, *, step: int = 1) -> int:

@@ -1,0 +1,547 @@
+"""A Rego engine on either backend: what it asks, what it answers, how it fails, and that it can be shared."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from checkrein import engine as kernel
+from checkrein.building import build_engine
+from checkrein.combining import EngineNode
+from checkrein.errors import EngineFailure, FailureCause, PolicyLoadError
+from checkrein.vocabulary import Effect, Obligation, Reason, Stage
+
+DECISION = """
+default decision := {"allow": false, "reasons": [{"code": "tier.unknown", "msg": "no tier"}]}
+
+decision := {"allow": true, "obligations": obligations} if input.tier in data.limits.tiers
+
+obligations contains {"type": "redact", "properties": {"types": [kind]}} if {
+	some finding in input.findings
+	kind := finding.type
+}
+"""
+DATA = '{"limits": {"tiers": ["pro", "free"]}}'
+
+
+def codes(verdict):
+    return [reason.code for reason in verdict.reasons]
+
+
+def test_it_is_an_engine_that_can_be_tested_and_explained(policy):
+    engine = policy("decision := true")
+    assert isinstance(engine, kernel.TestableEngine)
+    assert isinstance(engine, kernel.ExplainingEngine)
+    assert (engine.name, engine.remote, engine.stages) == ("rego", False, {Stage.PRE_PROMPT})
+
+
+def test_it_is_built_from_settings(write, backend, tmp_path):
+    write(**{"policy.rego": "package checkrein.pre_prompt\n\ndecision := true\n"})
+    node = build_engine({"rego": {"bundle": "bundle", "backend": backend, "name": "house"}}, base=tmp_path)
+    assert isinstance(node, EngineNode)
+    assert node.engine.name == "house"
+    node.engine.close()
+
+
+def test_a_policy_answers_with_its_rule_and_revision(policy, ask):
+    engine = policy(DECISION, files={"data.json": DATA, ".manifest": '{"revision": "v3"}'})
+    verdict = ask(
+        engine, {"tier": "pro", "findings": [{"type": "iban"}, {"type": "email"}, {"type": "iban"}]}
+    )
+    assert verdict.effect is Effect.PERMIT
+    assert verdict.obligations == (
+        Obligation(type="redact", properties={"types": ["email"]}),
+        Obligation(type="redact", properties={"types": ["iban"]}),
+    )
+    assert verdict.policy_ids == ("data.checkrein.pre_prompt.decision",)
+    assert verdict.revision == engine.revision == "v3"
+
+
+def test_a_policy_denies_with_its_reasons(policy, ask):
+    verdict = ask(policy(DECISION, files={"data.json": DATA}), {"tier": "other"})
+    assert verdict.effect is Effect.DENY
+    assert verdict.reasons == (Reason(code="tier.unknown", message="no tier"),)
+
+
+@pytest.mark.parametrize(
+    ("body", "document", "effect"),
+    [
+        ("decision := true", {}, Effect.PERMIT),
+        ("decision := false", {}, Effect.DENY),
+        ("default decision := false\n\ndecision if input.x == 1", {"x": 1}, Effect.PERMIT),
+        ("default decision := false\n\ndecision if input.x == 1", {"x": 2}, Effect.DENY),
+        ("default decision := false\n\ndecision if input.x == 1", {}, Effect.DENY),
+        ("decision if input.x == 1", {"x": 2}, Effect.NOT_APPLICABLE),
+        ("decision := input.x", {}, Effect.NOT_APPLICABLE),
+        ('decision := {"allow": input.x}', {}, Effect.NOT_APPLICABLE),
+        ('decision := {"allow": input.x}', {"x": False}, Effect.DENY),
+        ("decision := input.x", {"x": {"allow": True}}, Effect.PERMIT),
+    ],
+)
+def test_false_and_undefined_are_told_apart(policy, ask, body, document, effect):
+    assert ask(policy(body), document).effect is effect
+
+
+@pytest.mark.parametrize("rule", ["deny", "violation", "deny_models"])
+@pytest.mark.parametrize(
+    "body", ["{rule} contains input.x", '{rule} := {{input.x, "b"}}', '{rule} := [input.x, "b"]']
+)
+def test_rules_of_conftest_deny_by_their_members(policy, ask, rule, body):
+    engine = policy(body.format(rule=rule), entrypoints={"pre_prompt": f"data.checkrein.pre_prompt.{rule}"})
+    assert ask(engine, {"x": "no"}).effect is Effect.DENY
+    assert ask(engine, {"x": {"code": "a.b", "msg": "m"}}).reasons[-1] in (
+        Reason(code="a.b", message="m"),
+        Reason(code="denied", message="b"),
+    )
+
+
+def test_an_empty_set_of_a_deny_rule_permits(policy, ask):
+    engine = policy(
+        "deny contains input.x if input.x != 1", entrypoints={"pre_prompt": "data.checkrein.pre_prompt.deny"}
+    )
+    assert ask(engine, {"x": 1}).effect is Effect.PERMIT
+    assert ask(engine, {}).effect is Effect.PERMIT
+    assert ask(engine, {"x": "y"}).effect is Effect.DENY
+
+
+def test_sets_are_sorted_as_rego_orders_values(policy, ask):
+    body = """
+deny contains reason if some reason in input.reasons
+"""
+    engine = policy(body, entrypoints={"pre_prompt": "data.checkrein.pre_prompt.deny"})
+    reasons = [
+        {"code": "b", "msg": "1"},
+        "z",
+        "é",
+        'a"b',
+        "a\nb",
+        "a b",
+        "Z",
+        {"code": "a", "msg": "2"},
+        {"code": "a", "msg": "10"},
+        "😀",
+        {"code": "a"},
+    ]
+    expected = ["Z", "a\nb", "a b", 'a"b', "z", "é", "😀"]
+    verdict = ask(engine, {"reasons": reasons})
+    assert [reason.message for reason in verdict.reasons if reason.code == "denied"] == expected
+    assert [(reason.code, reason.message) for reason in verdict.reasons if reason.code != "denied"] == [
+        ("a", ""),
+        ("a", "10"),
+        ("a", "2"),
+        ("b", "1"),
+    ]
+
+
+def test_an_array_of_reasons_keeps_the_order_of_its_author(policy, ask):
+    engine = policy('decision := {"allow": false, "reasons": [{"code": "b"}, {"code": "a"}]}')
+    assert codes(ask(engine)) == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "decision if to_number(input.x) > 3",
+        "decision if not to_number(input.x) > 3",
+        "decision if not count(input.n) > 3",
+        "decision if 1 / input.zero == 1",
+        "decision if not broken\n\nbroken if 1 / input.zero > 1",
+        "decision := 1 if input.x\n\ndecision := 2 if input.n",
+        "decision if f(1)\n\nf(x) := 1 if x > 0\n\nf(x) := 2 if x < 2",
+        "decision if object.get(input.n, 1, 2)",
+    ],
+)
+def test_what_goes_wrong_in_a_policy_is_a_failure_and_never_undefined(policy, ask, body):
+    engine = policy(body)
+    document = {"x": "secret words", "n": 5, "zero": 0}
+    with pytest.raises(EngineFailure) as caught:
+        ask(engine, document)
+    assert caught.value.cause is FailureCause.ENGINE_ERROR
+    assert "data.checkrein.pre_prompt.decision" in caught.value.detail
+    assert "secret" not in str(caught.value)
+
+
+def test_the_engine_answers_again_after_a_failure(policy, ask):
+    engine = policy("default decision := false\n\ndecision if to_number(input.x) > 3")
+    for _ in range(3):
+        with pytest.raises(EngineFailure):
+            ask(engine, {"x": "no number"})
+        assert ask(engine, {"x": "5"}).effect is Effect.PERMIT
+        assert ask(engine, {"x": "2"}).effect is Effect.DENY
+        assert ask(engine, {}).effect is Effect.DENY
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'decision := "true"',
+        "decision := 1",
+        "decision := null",
+        "decision := {}",
+        'decision := {"Allow": true}',
+    ],
+)
+def test_an_answer_of_another_shape_is_invalid(policy, ask, body):
+    with pytest.raises(EngineFailure) as caught:
+        ask(policy(body))
+    assert caught.value.cause is FailureCause.INVALID_ANSWER
+
+
+STAGES = {
+    "a.rego": "package checkrein.model_selection\n\ndecision := true\n",
+    "b.rego": "package checkrein.pre_prompt\n\ndecision := false\n",
+    "c.rego": "package main\n\nallow := true\n\nf(x) := x\n",
+}
+
+
+def test_the_stages_are_those_whose_rule_is_there(write, load, ask):
+    engine = load(write(**STAGES))
+    assert engine.stages == {Stage.MODEL_SELECTION, Stage.PRE_PROMPT}
+    assert ask(engine, stage=Stage.MODEL_SELECTION).effect is Effect.PERMIT
+    assert ask(engine, stage=Stage.PRE_PROMPT).effect is Effect.DENY
+    assert engine.entrypoint(Stage.PRE_PROMPT) == "data.checkrein.pre_prompt.decision"
+    assert engine.entrypoint(Stage.TOOL_CALL) is None
+    with pytest.raises(EngineFailure):
+        ask(engine, stage=Stage.TOOL_CALL)
+
+
+def test_named_rules_are_asked_beside_the_default_ones(write, load, ask):
+    engine = load(
+        write(**STAGES), entrypoints={"tool_call": "data.main.allow", "pre_prompt": "data.main.allow"}
+    )
+    assert engine.stages == {Stage.MODEL_SELECTION, Stage.PRE_PROMPT, Stage.TOOL_CALL}
+    assert ask(engine, stage=Stage.PRE_PROMPT).effect is Effect.PERMIT
+    assert ask(engine, stage=Stage.TOOL_CALL).policy_ids == ("data.main.allow",)
+
+
+def test_stages_can_be_fewer(write, load):
+    assert load(write(**STAGES), stages=["pre_prompt"]).stages == {Stage.PRE_PROMPT}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"entrypoints": {"tool_call": "data.main.missing"}},
+        {"entrypoints": {"tool_call": "data.main.f"}},
+        {"entrypoints": {"tool_call": "data.main.allow.x"}},
+        {"entrypoints": {"tool_call": "data.checkrein.main"}},
+        {"stages": ["tool_call"]},
+        {"stages": ["pre_prompt", "tool_call"]},
+        {"stages": ["pre_prompt"], "entrypoints": {"tool_call": "data.main.allow"}},
+    ],
+)
+def test_a_rule_that_is_not_there_is_a_load_error(write, load, options):
+    with pytest.raises(PolicyLoadError, match=r"entrypoints"):
+        load(write(**STAGES), **options)
+
+
+def test_a_bundle_without_any_rule_to_ask_is_a_load_error(write, load):
+    with pytest.raises(PolicyLoadError, match="name its own rules in `entrypoints`"):
+        load(write(**{"c.rego": STAGES["c.rego"]}))
+
+
+def test_data_of_another_file_changes_the_answer(policy, ask, tmp_path):
+    extra = tmp_path / "tiers.yaml"
+    extra.write_text("limits: {tiers: [gold]}")
+    engine = policy(DECISION, files={"data.json": DATA}, data=[str(extra)])
+    assert ask(engine, {"tier": "gold", "findings": []}).effect is Effect.PERMIT
+    assert ask(engine, {"tier": "pro", "findings": []}).effect is Effect.DENY
+
+
+@pytest.mark.parametrize("value", [1e30, 1e-7, 0.1, -1.5, 1e300, 2**53 + 1, -(2**63), 2**63 - 1])
+def test_numbers_of_data_are_kept(policy, ask, value):
+    engine = policy(
+        "default decision := false\n\ndecision if data.number == input.number",
+        files={"data.json": json.dumps({"number": value})},
+    )
+    assert ask(engine, {"number": value}).effect is Effect.PERMIT
+
+
+TESTS = """
+import data.checkrein.pre_prompt
+import data.fixtures
+
+test_permits if pre_prompt.decision with input as {"tier": "pro"}
+
+test_denies if {
+	not pre_prompt.decision with input as {"tier": "free"}
+}
+
+test_two_inputs if {
+	pre_prompt.decision with input as {"tier": "pro"}
+	not pre_prompt.decision with input as {}
+}
+
+test_parts_of_an_input if pre_prompt.decision with input.tier as "pro"
+
+test_calls_under_with if pre_prompt.long with input as {"words": ["a", "b", "c"]}
+
+test_data if {
+	pre_prompt.decision with input as {"tier": "gold"} with data.limits.tier as "gold"
+}
+
+test_the_datas_own_value if data.limits.tier == "pro"
+
+test_a_rule_as_input if pre_prompt.decision with input as fixture
+
+test_another_packages_rule_as_input if pre_prompt.decision with input as fixtures.pro
+
+test_a_rule_as_data if pre_prompt.decision with input as {"tier": "x"} with data.limits.tier as letter
+
+test_cases if {
+	every case in cases {
+		pre_prompt.answer == case.want with input as case.given
+	}
+}
+
+test_some_case if {
+	some i
+	cases[i].want == "no"
+	pre_prompt.answer == "no" with input as cases[i].given
+}
+
+test_without_input if not pre_prompt.decision
+
+test_text if "with input as {" == `with input as {`
+
+test_false := false
+
+test_undefined if pre_prompt.decision with input as {"tier": "none"}
+
+test_value := 1
+
+test_error if 1 / count(cases[5]) == 1 / count(cases) - 0.5 / count([])
+
+fixture := {"tier": "pro"}
+
+letter := "x"
+
+cases := [{"given": {"tier": "pro"}, "want": "yes"}, {"given": {"tier": "free"}, "want": "no"}]
+
+todo_test_later if false
+"""
+
+
+def test_native_tests_run_with_their_inputs_and_data(write, load):
+    engine = load(
+        write(
+            **{
+                "policy.rego": """package checkrein.pre_prompt
+
+decision if input.tier == data.limits.tier
+
+default answer := "no"
+
+answer := "yes" if decision
+
+long if {
+	every word in input.words { count(word) == 1 }
+	count(input.words) > 2
+}
+
+test_beside_the_policy := true
+""",
+                "policy_test.rego": f"package checkrein.pre_prompt_test\n{TESTS}",
+                "fixtures_test.rego": 'package fixtures\n\npro := {"tier": "pro"}\n',
+                "data.json": '{"limits": {"tier": "pro"}}',
+            }
+        )
+    )
+    results = {result.name.rpartition(".")[2]: result for result in engine.run_native_tests()}
+    failed = {name for name, result in results.items() if not result.passed}
+    assert failed == {"test_false", "test_undefined", "test_value", "test_error"}
+    assert len(results) == 19
+    assert all(bool(result.detail) is not result.passed for result in results.values())
+    assert results["test_false"].detail == "is `false`, not `true`"
+    assert results["test_undefined"].detail == "is undefined: a line of it does not hold"
+    assert {result.name.rpartition(".")[0] for result in results.values()} == {
+        "data.checkrein.pre_prompt",
+        "data.checkrein.pre_prompt_test",
+    }
+
+
+def test_tests_do_not_change_what_is_evaluated(policy, ask):
+    tests = "package checkrein.pre_prompt\n\ndecision if input.x == 2\n\ntest_x := true\n"
+    engine = policy("decision if input.x == 1", files={"policy_test.rego": tests})
+    engine.run_native_tests()
+    assert ask(engine, {"x": 2}).effect is Effect.NOT_APPLICABLE
+    assert ask(engine, {"x": 1}).effect is Effect.PERMIT
+
+
+def test_a_bundle_without_tests_has_none(policy):
+    assert policy("decision := true").run_native_tests() == []
+
+
+@pytest.mark.parametrize(
+    "test", ["test_x if missing(1)", "test_x if opa.runtime()", "test_x if {", "test_x if http.send({})"]
+)
+def test_a_test_that_does_not_load_is_an_error(policy, test):
+    engine = policy("decision := true", files={"x_test.rego": f"package x_test\n\n{test}\n"})
+    with pytest.raises(PolicyLoadError, match=r"x_test\.rego"):
+        engine.run_native_tests()
+
+
+def test_sixteen_threads_get_their_own_answers(policy, ask):
+    engine = policy(DECISION, files={"data.json": DATA})
+
+    def work(thread):
+        for index in range(150):
+            kinds = [f"t{thread}", f"u{index}"]
+            verdict = ask(
+                engine, {"tier": "pro" if index % 3 else "x", "findings": [{"type": kind} for kind in kinds]}
+            )
+            if index % 3:
+                assert [one.properties["types"] for one in verdict.obligations] == [[kinds[0]], [kinds[1]]]
+            else:
+                assert codes(verdict) == ["tier.unknown"]
+        return True
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(work, range(16)))
+
+
+def test_threads_that_come_and_go_leave_no_more_than_one_engine_behind(policy, ask):
+    engine = policy("decision if input.x == 1")
+    for index in range(40):
+        answers = []
+        thread = threading.Thread(
+            target=lambda index=index, answers=answers: answers.append(ask(engine, {"x": index % 2}))
+        )
+        thread.start()
+        thread.join()
+        assert answers[0].effect is (Effect.PERMIT if index % 2 else Effect.NOT_APPLICABLE)
+    idle = getattr(engine._backend, "_idle", [1])
+    assert len(idle) == 1
+
+
+def test_an_event_loop_can_ask_it_from_its_threads(policy, ask):
+    engine = policy("decision if input.x == 1")
+
+    async def main():
+        return await asyncio.gather(*(asyncio.to_thread(ask, engine, {"x": n % 2}) for n in range(50)))
+
+    effects = [verdict.effect for verdict in asyncio.run(main())]
+    assert effects.count(Effect.PERMIT) == 25
+
+
+def test_a_closed_engine_fails_and_may_be_closed_again(policy, ask):
+    engine = policy("decision := true")
+    ask(engine)
+    engine.close()
+    engine.close()
+    with pytest.raises(EngineFailure) as caught:
+        ask(engine)
+    assert caught.value.cause is FailureCause.ENGINE_ERROR
+    assert "closed" in caught.value.detail
+
+
+def test_one_engine_can_be_closed_while_another_answers(write, load, ask):
+    bundle = write(**{"policy.rego": "package checkrein.pre_prompt\n\ndecision if input.x == 1\n"})
+    first, second = load(bundle), load(bundle)
+    ask(first, {"x": 1})
+    first.close()
+    assert ask(second, {"x": 1}).effect is Effect.PERMIT
+
+
+def test_closing_while_threads_evaluate_ends_in_answers_or_closed(policy, ask):
+    engine = policy(DECISION, files={"data.json": DATA})
+    started = threading.Barrier(5)
+
+    def work(_):
+        started.wait()
+        for _ in range(200):
+            try:
+                ask(engine, {"tier": "pro", "findings": []})
+            except EngineFailure as failure:
+                return "closed" in failure.detail
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        done = pool.map(work, range(4))
+        started.wait()
+        engine.close()
+        assert all(done)
+    assert not getattr(engine._backend, "_idle", [])
+
+
+FORKED = """package checkrein.pre_prompt
+
+default decision := false
+
+decision if input.x == 1
+"""
+FORK = """
+import os, sys, threading
+from pathlib import Path
+from checkrein.document import EvaluationRequest
+from checkrein.vocabulary import AccessRequest, Entity, Stage
+from checkrein_rego import RegoEngine
+
+options = RegoEngine.Options.model_validate(
+    {"name": "rego", "bundle": sys.argv[1], "backend": sys.argv[2]}, context={"base": Path()}
+)
+engine = RegoEngine.from_options(options)
+
+def ask(x):
+    request = AccessRequest(
+        stage=Stage.PRE_PROMPT, subject=Entity(type="u", id="a"), resource=Entity(type="model", id="m")
+    )
+    return engine.evaluate(EvaluationRequest(request=request, document={"x": x})).effect.value
+
+stop, ready = threading.Event(), threading.Event()
+def busy():
+    while not stop.is_set():
+        assert ask(1) == "permit"
+        ready.set()
+thread = threading.Thread(target=busy)
+thread.start()
+ready.wait()
+children = []
+for _ in range(5):
+    child = os.fork()
+    if child == 0:
+        right = [ask(1), ask(2), ask(1)] == ["permit", "deny", "permit"]
+        thread_right = []
+        other = threading.Thread(target=lambda: thread_right.append(ask(2) == "deny"))
+        other.start()
+        other.join()
+        os._exit(0 if right and thread_right == [True] else 1)
+    children.append(child)
+codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+stop.set()
+thread.join()
+print(codes, ask(1))
+"""
+
+
+def test_a_forked_child_gets_answers_of_its_own(write, backend):
+    bundle = write(**{"policy.rego": FORKED})
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK, bundle, backend],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "[0, 0, 0, 0, 0] permit\n", done.stderr
+
+
+def test_a_process_that_ends_with_an_open_engine_ends_quietly(write, backend):
+    bundle = write(**{"policy.rego": "package checkrein.pre_prompt\n\ndecision := true\n"})
+    script = f"""
+import threading
+from pathlib import Path
+from checkrein_rego import RegoEngine
+options = RegoEngine.Options.model_validate(
+    {{"name": "rego", "bundle": {str(bundle)!r}, "backend": {backend!r}}}, context={{"base": Path()}}
+)
+engine = RegoEngine.from_options(options)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
