@@ -70,11 +70,9 @@ def called_model(kwargs: Mapping[str, Any]) -> str:
     Args:
         kwargs: of the deployment hook.
     """
-    metadata: Mapping[str, Any] = {}
-    for bucket in ("metadata", "litellm_metadata"):
-        found = kwargs.get(bucket)
-        if isinstance(found, Mapping) and found.get("deployment"):
-            metadata = found
+    buckets = [kwargs.get(name) for name in ("metadata", "litellm_metadata")]
+    noted = [one for one in buckets if isinstance(one, Mapping) and one.get("deployment")]
+    metadata = noted[0] if noted else {}
     model = str(kwargs.get("model") or "")
     if metadata.get("deployment") != model:
         # Whoever changed the model after the router chose it did not change the router's notes.
@@ -200,6 +198,9 @@ def _micros(usd: float | None) -> int | None:
     return round(usd * 1_000_000)
 
 
-def _count(text: str) -> int:
-    # No model: some names would load a tokenizer from a hub.
-    return int(litellm.token_counter(model="", text=text))
+def _count(text: str) -> int | None:
+    try:
+        # No model: some names would load a tokenizer from a hub.
+        return int(litellm.token_counter(model="", text=text))
+    except Exception:  # noqa: BLE001 -- a tokenizer refuses what is no strict UTF-8, and so will the limits
+        return None

@@ -37,7 +37,8 @@ class PolicyGuard(CustomGuardrail):
     settings. A setting, policy or option that cannot be used stops the proxy's boot.
 
     Whoever calls, key and team metadata included, cannot switch it off. A route to another model is policy's
-    word: the key's own list of models is not asked again.
+    word: the key's own list of models is not asked again. LiteLLM's health checks are calls of the user
+    `litellm-internal-health-check`, which policy may permit.
 
     LiteLLM calls no hook, and so this class sees nothing, of: the output of pass-through endpoints (their
     input is denied), assistants and threads, a prompt whose tokens a provider counts (that is refused, and

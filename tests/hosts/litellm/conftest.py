@@ -180,7 +180,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
             deployment("mirrored", upstream, "gpt-4o", silent_model="vault"),
         ]
         router = {
-            "num_retries": 1,
+            "num_retries": 0,
             "retry_after": 0,
             "model_group_alias": {"best": "gpt-4o", "treasure": "vault"},
             "fallbacks": [{"sick": ["gpt-4o-mini"]}, {"sick-vault": ["vault", "gpt-4o-mini"]}],
@@ -188,6 +188,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         passed = [{"path": "/pass", "target": upstream.url, "include_subpath": True, "auth": True}]
         config = write_config(
             folder,
+            litellm_settings={"cache": True, "cache_params": {"type": "local", "mode": "default_off"}},
             model_list=models,
             router_settings=router,
             general_settings={"pass_through_endpoints": passed},

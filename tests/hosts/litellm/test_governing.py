@@ -286,6 +286,13 @@ async def test_a_large_prompt_is_not_counted_on_the_event_loop_and_a_huge_one_no
     assert "prompt_tokens" not in huge["context"]["estimated"]
 
 
+async def test_text_that_is_no_strict_utf_8_is_over_a_limit(made):
+    guard, _ = made(StaticEngine(permit()))
+    with pytest.raises(CallDenied) as denied:
+        await admit(guard, request("lone \ud800 surrogate"))
+    assert denied.value.code == "limit.encoding"
+
+
 def identity(key, data=None, mapping=None):
     parsed = mapping and Settings.model_validate({"identity": {"litellm": mapping}}).identity["litellm"]
     return identity_of(key, data or {}, parsed)

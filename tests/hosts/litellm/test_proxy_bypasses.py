@@ -164,11 +164,15 @@ def test_tokens_are_counted_here_and_not_by_the_provider(proxy, path, body):
     assert proxy.upstream.requests == []
 
 
-def test_a_health_check_of_the_proxy_is_a_call_of_nobody(proxy):
-    answer = proxy.get("/health?model=gpt-4o", "enterprise").json()
-    assert answer["unhealthy_count"] == 1
-    assert "identity.missing" in str(answer["unhealthy_endpoints"])
-    assert proxy.upstream.requests == []
+def test_a_health_check_is_judged_as_a_call_of_the_proxys_own(proxy):
+    assert proxy.get("/health?model=vault", "enterprise").json()["healthy_count"] == 1
+
+    def checked(one):
+        return one.get("input", {}).get("subject", {}).get("id") == "litellm-internal-health-check"
+
+    records = [one for one in proxy.wait_for(checked) if checked(one)]
+    assert records[0]["input"]["resource"]["id"] == "openai/vault"
+    assert records[0]["input"]["context"]["environment"]["endpoint"] == "internal"
 
 
 def test_monitoring_judges_and_records_and_changes_nothing(proxy):

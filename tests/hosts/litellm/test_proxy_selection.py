@@ -39,7 +39,7 @@ def test_a_wildcard_is_judged_by_the_name_that_matched(proxy):
 
 
 def test_a_retry_is_not_asked_again(proxy):
-    answer = proxy.chat("enterprise", "hi", model="sick")
+    answer = proxy.chat("enterprise", "hi", model="sick", num_retries=1)
     assert answer.status_code == 200
     assert len(proxy.sick.requests) == 2
     records = proxy.records(answer)
@@ -91,7 +91,7 @@ def test_a_callers_own_fallback_is_judged_when_it_is_called(proxy, fallback, rea
     assert answer.status_code == 403
     assert reasons(answer) == [reason]
     assert proxy.upstream.requests == []
-    assert len(proxy.sick.requests) == 2
+    assert len(proxy.sick.requests) == 1
 
 
 @pytest.mark.parametrize("field", ["fallbacks", "context_window_fallbacks", "content_policy_fallbacks"])
@@ -116,7 +116,7 @@ def test_a_callers_fallback_may_change_nothing_else(proxy, field, extra):
 
 def test_a_denied_caller_cools_no_deployment_down(proxy):
     for _ in range(8):
-        assert proxy.chat("pro", "hi", model="sick", fallbacks=["vault"], num_retries=0).status_code == 403
+        assert proxy.chat("pro", "hi", model="sick", fallbacks=["vault"]).status_code == 403
     answer = proxy.chat("enterprise", "hi", model="vault")
     assert answer.status_code == 200
     assert len(proxy.upstream.requests) == 1

@@ -48,6 +48,7 @@ WORDS = {
     "FORBIDDEN": deny("content.forbidden", "not allowed: FORBIDDEN thing"),
     "REPLACE": permit(Obligation(type="replace", properties={"text": "replaced"})),
     "NOWHERE": permit(Obligation(type="route", properties={"model": "no-such-model"})),
+    "NOSTORE": permit(Obligation(type="no_store")),
     "SECRETIVE": permit(Obligation(type="set_parameters", properties={"metadata": {}})),
 }
 
