@@ -1,0 +1,102 @@
+"""The two things that a question to OPA waits for: a socket, and somebody else's work; each with a deadline.
+
+They are the only code of this plug-in that knows whether its caller blocks or awaits. Neither raises when the
+deadline passes: the flow tries once more, so that an answer that is there counts, however late this process
+comes to look (another engine's evaluation may have held the whole process up).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import select
+import socket
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+__all__ = ["Await", "Ready"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Waits until a socket can be read from or written to, or the deadline passes.
+
+    Args:
+        sock: the socket, not blocking.
+        deadline: by `time.monotonic`, in seconds.
+        write: wait for room to write as well as for something to read.
+    """
+
+    sock: socket.socket
+    deadline: float
+    write: bool = False
+
+    def perform(self) -> None:
+        """Wait, blocking the thread."""
+        left = max(0.0, self.deadline - monotonic())
+        if not hasattr(select, "poll"):  # Windows
+            select.select([self.sock], [self.sock] if self.write else [], [], left)
+            return
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN | select.POLLOUT if self.write else select.POLLIN)
+        poll.poll(math.ceil(left * 1000))
+
+    async def aperform(self) -> None:
+        """Wait without blocking the event loop."""
+        loop = asyncio.get_running_loop()
+        woken: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            if not woken.done():
+                woken.set_result(None)
+
+        timer = loop.call_later(max(0.0, self.deadline - monotonic()), wake)
+        loop.add_reader(self.sock, wake)
+        if self.write:
+            loop.add_writer(self.sock, wake)
+        try:
+            await woken
+        finally:
+            timer.cancel()
+            loop.remove_reader(self.sock)
+            if self.write:
+                loop.remove_writer(self.sock)
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Waits until a future is done or the deadline passes.
+
+    Args:
+        future: what another thread or task works on.
+        deadline: by `time.monotonic`, in seconds.
+    """
+
+    future: Future[Any]
+    deadline: float
+
+    def perform(self) -> None:
+        """Wait, blocking the thread."""
+        wait([self.future], max(0.0, self.deadline - monotonic()))
+
+    async def aperform(self) -> None:
+        """Wait without blocking the event loop."""
+        loop = asyncio.get_running_loop()
+        woken: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            if not woken.done():
+                woken.set_result(None)
+
+        def done(_: Future[Any]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(wake)
+
+        timer = loop.call_later(max(0.0, self.deadline - monotonic()), wake)
+        self.future.add_done_callback(done)
+        try:
+            await woken
+        finally:
+            timer.cancel()
