@@ -10,6 +10,7 @@ from typing import Any, Final
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs.chat_generation import merge_chat_generation_chunks
 
 from checkrein.decision import Changes, Decision
 from checkrein.enforcement import EnforcementPoint
@@ -17,24 +18,12 @@ from checkrein.flow import Flow
 from checkrein.identity import Identity
 from checkrein.vocabulary import AccessRequest, Entity, Stage
 
+from .choosing import Bounds, Chosen, choose
 from .denial import PolicyDenied, can_stand, withholding
 from .messages import copy_message
-from .models import (
-    ModelFacts,
-    asked_name,
-    facts_of,
-    keeps_answers,
-    largest_answer,
-    limited,
-    payload_of,
-    renamed,
-    show_changes,
-    tells_request,
-    without_tools,
-    without_tracing,
-)
+from .models import facts_of, largest_answer, tells_request, without_tracing
 from .requests import ask, offered_tools, read_call
-from .results import chunk_of, finish_reason, merged, read_answer, rewritten, tokens_of, was_cached
+from .results import chunk_of, finish_reason, read_answer, rewritten, tokens_of, was_cached
 from .steps import Close, Collect, Decide, Generate, Store
 from .surfaces import Surface
 
@@ -42,23 +31,6 @@ __all__ = ["Call"]
 
 _NOTHING: Final = Surface(0)
 _REQUEST_OBLIGATIONS: Final = frozenset({"limit_tokens", "remove_tools", "set_parameters"})
-
-
-@dataclass(slots=True)
-class _Bounds:
-    """What policy bound the call to, over all stages; applied anew to whatever model is called in the end."""
-
-    model: str | None = None
-    removed: frozenset[str] = frozenset()
-    parameters: dict[str, Any] = field(default_factory=dict)
-    max_tokens: int | None = None
-
-    def add(self, changes: Changes) -> None:
-        self.model = changes.model or self.model
-        self.removed |= changes.remove_tools
-        self.parameters |= changes.parameters
-        if changes.max_tokens is not None:
-            self.max_tokens = min(changes.max_tokens, self.max_tokens or changes.max_tokens)
 
 
 @dataclass(slots=True)
@@ -84,12 +56,8 @@ class Call:
     messages: list[BaseMessage]
     stop: list[str] | None
     options: dict[str, Any]
-    model: BaseChatModel = field(init=False)
-    name: str = field(init=False)
-    sent: dict[str, Any] = field(init=False)
-    no_store: bool = field(default=False, init=False)
-    _facts: ModelFacts = field(init=False)
-    _bounds: _Bounds = field(default_factory=_Bounds, init=False)
+    chosen: Chosen = field(init=False)
+    _bounds: Bounds = field(default_factory=Bounds, init=False)
     _judged: list[str] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -111,7 +79,6 @@ class Call:
             question = self._question(stage, surface or _NOTHING)
             decision = yield Decide(self.pep, question, self.describe)
             decision.raise_if_denied(PolicyDenied)
-            self.no_store |= decision.changes.no_store
             if decision.changes:
                 surface = self._changed(decision, surface)
         self._judged = _texts(surface)
@@ -119,6 +86,16 @@ class Call:
     def is_judged(self, messages: Sequence[BaseMessage]) -> bool:
         """Whether these messages are still the ones that were judged: a callback can have changed them."""
         return _texts(self._read(messages)) == self._judged
+
+    @property
+    def model(self) -> BaseChatModel:
+        """The model that is called."""
+        return self.chosen.model
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The options that are sent."""
+        return self.chosen.options
 
     def describe(self, name: str) -> Mapping[str, Any]:
         """What policies may know of the model that they route to."""
@@ -144,7 +121,7 @@ class Call:
 
     def _question(self, stage: Stage, surface: Surface) -> AccessRequest:
         tools, brought = offered_tools(self.options, self.messages)
-        estimated = largest_answer(self._facts, self.sent)
+        estimated = largest_answer(self.chosen.facts, self.sent)
         supports = {"route"}
         if tells_request(self.model):
             supports |= _REQUEST_OBLIGATIONS - ({"remove_tools"} if brought else set())
@@ -165,7 +142,7 @@ class Call:
         )
 
     def _resource(self) -> Entity:
-        return Entity(type="model", id=self.name, properties=self._facts.properties)
+        return Entity(type="model", id=self.chosen.name, properties=self.chosen.facts.properties)
 
     def _changed(self, decision: Decision, surface: Surface | None) -> Surface | None:
         failure: Exception
@@ -193,29 +170,7 @@ class Call:
         return surface
 
     def _choose(self) -> None:
-        """Find the model and the options that asking and policy come to."""
-        options = {key: value for key, value in self.options.items() if key != "model"}
-        asked = self._bounds.model or asked_name(self.options)
-        own = facts_of(self.home)
-        if asked is None or (asked == own.name and asked not in self.models):
-            model, name = self.home, own.name
-        elif asked in self.models:
-            model, name = self.models[asked], asked
-        else:
-            model, name = renamed(self.home, asked, options), asked
-        bounds = self._bounds
-        if bounds.removed:
-            options = without_tools(options, bounds.removed)
-        options |= bounds.parameters
-        if bounds.max_tokens is not None:
-            model, options = limited(model, options, bounds.max_tokens)
-        if bounds.removed or bounds.parameters or bounds.max_tokens is not None:
-            payload = payload_of(model, self.stop, options)
-            show_changes(payload, bounds.removed, bounds.parameters, bounds.max_tokens)
-        if self.no_store and keeps_answers(payload_of(model, self.stop, options)):
-            options["store"] = False
-        self._facts = own if model is self.home else facts_of(model)
-        self.model, self.name, self.sent = model, name, options
+        self.chosen = choose(self.home, self.models, self.options, self.stop, self._bounds)
 
     def streams(self, *, async_api: bool) -> bool:
         """Whether the model can stream its answer."""
@@ -230,7 +185,9 @@ class Call:
         Raises:
             PolicyDenied: the answer is denied, or a change cannot be made.
         """
-        step = Generate(self.model, self.messages, self.stop, without_tracing(self.sent), self.no_store)
+        step = Generate(
+            self.model, self.messages, self.stop, without_tracing(self.sent), self._bounds.no_store
+        )
         result: ChatResult | Exception = yield step
         if isinstance(result, Exception):
             raise self._shown(result)
@@ -253,7 +210,7 @@ class Call:
             raise self._shown(ended)
         if overflown:
             return step.chunks
-        whole = merged(step.chunks)
+        whole = merge_chat_generation_chunks(step.chunks)
         if whole is None:
             return []
         judged, _, _ = yield from self._judge([whole], None)
@@ -276,10 +233,10 @@ class Call:
         surface = _readable(generations, about, self._most)
         if surface is None:
             self._refuse(self._outcome(generations, about, _NOTHING), "answer_unreadable")
-            return list(generations), about, self.no_store
+            return list(generations), about, self._bounds.no_store
         decision = yield Decide(self.pep, self._outcome(generations, about, surface))
         decision.raise_if_denied(PolicyDenied)
-        no_store = self.no_store or decision.changes.no_store
+        no_store = self._bounds.no_store or decision.changes.no_store
         if not decision.changes.texts:
             return list(generations), about, no_store
         failure: Exception

@@ -15,12 +15,11 @@ from .messages import copy_message, drop_derived, read_message, read_metadata
 from .reading import Fields, Reader
 from .surfaces import Path, Surface
 
-__all__ = ["chunk_of", "finish_reason", "merged", "read_answer", "rewritten", "tokens_of", "was_cached"]
+__all__ = ["chunk_of", "finish_reason", "read_answer", "rewritten", "tokens_of", "was_cached"]
 
 Facts = dict[str, Any]
 
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
-_GROUP: Final = 256
 
 
 def read_answer(
@@ -82,14 +81,6 @@ def _copied(generation: ChatGeneration) -> ChatGeneration:
     copied.message = copy_message(generation.message)
     copied.generation_info = copy.deepcopy(generation.generation_info)
     return copied
-
-
-def merged(chunks: Sequence[ChatGenerationChunk]) -> ChatGenerationChunk | None:
-    """The whole of a stream; in groups, because LangChain copies what it has for each piece of a tool call."""
-    while len(chunks) > 1:
-        groups = [chunks[start : start + _GROUP] for start in range(0, len(chunks), _GROUP)]
-        chunks = [one[0] + list(one[1:]) if len(one) > 1 else one[0] for one in groups]
-    return chunks[0] if chunks else None
 
 
 def chunk_of(generation: ChatGeneration) -> ChatGenerationChunk:

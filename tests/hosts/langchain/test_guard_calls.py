@@ -4,7 +4,7 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import FakeListChatModel
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import ConfigurableField
 from langchain_openai import AzureChatOpenAI
@@ -117,6 +117,44 @@ def test_pictures_are_told_of_and_policy_decides(lab):
     assert denied.value.code == "image"
     assert lab.upstream.requests == []
     assert point.records[-1].document["context"]["uninspected"] == [{"kind": "image", "segment": 0}]
+
+
+def unreadable():
+    message = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "1"}])
+    del message.tool_calls[0]["name"]
+    return [message, HumanMessage("hi")]
+
+
+def test_what_cannot_be_read_is_a_recorded_denial(lab):
+    point = lab.govern()
+
+    with pytest.raises(PolicyDenied) as denied:
+        guard(lab.chat(), point.pep).invoke(unreadable())
+
+    assert denied.value.code == "request_unreadable"
+    assert [one.permitted for one in point.records] == [True, False]
+    assert lab.upstream.requests == []
+
+
+def test_what_cannot_be_read_passes_under_monitor_and_is_recorded(lab):
+    point = lab.govern(enforcement={"default": "monitor"})
+    answer = guard(FakeListChatModel(responses=["a"]), point.pep).invoke(unreadable())
+
+    assert answer.content == "a"
+    assert [one.permitted for one in point.records] == [True, False, True]
+
+
+def test_more_pieces_than_policy_would_judge_are_a_denial_at_either_end(lab):
+    lab.upstream.reply = {"name": "look", "arguments": {"who": ["x"] * 60}}
+    point = lab.govern(limits={"segments": 50})
+    model = guard(lab.chat(), point.pep)
+
+    for given in ([HumanMessage("a")] * 60, [HumanMessage("a")]):
+        with pytest.raises(PolicyDenied) as denied:
+            model.invoke(given)
+        assert denied.value.code == "limit.segments"
+        assert len(point.records[-1].request.segments) == 51
+    assert len(lab.upstream.requests) == 1
 
 
 # Which model

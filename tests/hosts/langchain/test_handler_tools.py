@@ -183,6 +183,16 @@ def test_a_denied_tool_does_not_run(lab):
     assert document["context"]["tool"] == {"arguments": {"who": "bob"}}
 
 
+def test_a_caller_cannot_rename_a_tool_or_a_retriever(lab):
+    point = lab.govern(engine=StaticEngine({**MODEL, Stage.TOOL_CALL: permit(), Stage.TOOL_RESULT: permit()}))
+    claim = {"run_name": "harmless", "metadata": {"ls_retriever_name": "harmless", "name": "harmless"}}
+
+    look.invoke({"who": "bob"}, {**config(point), **claim})
+    Shelf().invoke("what?", {**config(point), **claim})
+
+    assert [one.request.resource.id for one in point.records] == ["look", "look", "shelf"]
+
+
 def test_a_tool_call_carries_its_id_and_every_argument(lab):
     point = lab.govern(engine=StaticEngine({**MODEL, Stage.TOOL_CALL: permit()}))
     call = {
