@@ -12,7 +12,7 @@ from ctypes import create_string_buffer
 from decimal import Decimal
 from typing import Any, Final
 
-import orjson
+from orjson import JSONDecodeError, dumps, loads
 from regopy import NodeKind, RegoError
 from regopy import rego_shared as api
 
@@ -21,6 +21,13 @@ from .answer import UNDEFINED
 __all__ = ["NodeError", "answer_of", "errors_of", "set_input", "text_of_data"]
 
 _C: Final = api.rego
+_push_string: Final = _C.regoInputString
+_push_integer: Final = _C.regoInputInt
+_push_boolean: Final = _C.regoInputBoolean
+_push_null: Final = _C.regoInputNull
+_push_item: Final = _C.regoInputObjectItem
+_push_object: Final = _C.regoInputObject
+_push_array: Final = _C.regoInputArray
 _UNSET: Final = object()
 
 
@@ -48,33 +55,33 @@ def set_input(interpreter: Any, document: Mapping[str, Any]) -> None:
     finally:
         _C.regoFreeInput(handle)
     # The C API rounds numbers with a fraction to six digits: such a document is parsed from its text.
-    interpreter.set_input_term(orjson.dumps(document).decode())
+    interpreter.set_input_term(dumps(document).decode())
 
 
 def _push(handle: Any, value: Any) -> bool:  # noqa: C901 -- one branch per JSON type
     """Push a value; False when the C API cannot take it exactly."""
-    failed = 0
     kind = type(value)
     if kind is str:
-        failed = _C.regoInputString(handle, orjson.dumps(value)[1:-1])
+        failed = _push_string(handle, dumps(value)[1:-1])
     elif kind is dict:
+        failed = 0
         for key, one in value.items():
-            failed |= _C.regoInputString(handle, orjson.dumps(key)[1:-1])
+            failed |= _push_string(handle, dumps(key)[1:-1])
             if not _push(handle, one):
                 return False
-            failed |= _C.regoInputObjectItem(handle)
-        failed |= _C.regoInputObject(handle, len(value))
+            failed |= _push_item(handle)
+        failed |= _push_object(handle, len(value))
     elif kind is list:
         for one in value:
             if not _push(handle, one):
                 return False
-        failed = _C.regoInputArray(handle, len(value))
+        failed = _push_array(handle, len(value))
     elif kind is bool:
-        failed = _C.regoInputBoolean(handle, value)
+        failed = _push_boolean(handle, value)
     elif kind is int:
-        failed = _C.regoInputInt(handle, value)
+        failed = _push_integer(handle, value)
     elif value is None:
-        failed = _C.regoInputNull(handle)
+        failed = _push_null(handle)
     else:
         return False
     if failed:
@@ -85,13 +92,13 @@ def _push(handle: Any, value: Any) -> bool:  # noqa: C901 -- one branch per JSON
 def text_of_data(value: Any) -> str:
     """Data as JSON text; regopy refuses numbers such as `1e30`, so they are written out."""
     if isinstance(value, Mapping):
-        pairs = (f"{orjson.dumps(key).decode()}:{text_of_data(one)}" for key, one in value.items())
+        pairs = (f"{dumps(key).decode()}:{text_of_data(one)}" for key, one in value.items())
         return "{" + ",".join(pairs) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(text_of_data, value)) + "]"
     if isinstance(value, float):
         return format(Decimal(repr(value)), "f")
-    return orjson.dumps(value).decode()
+    return dumps(value).decode()
 
 
 def answer_of(interpreter: Any, bundle: Any, entrypoint: str) -> Any:
@@ -196,14 +203,14 @@ def _string(node: Any) -> str:
     raw = buffer.raw[: size - 1]
     try:
         # Escaped either way, so that a bare quote in front can only be one of a pair around it.
-        value: str = orjson.loads(raw if raw.startswith(b'"') else b'"%b"' % raw)
-    except orjson.JSONDecodeError:
+        value: str = loads(raw if raw.startswith(b'"') else b'"%b"' % raw)
+    except JSONDecodeError:
         raise NodeError("a string that is no JSON") from None
     return value
 
 
 def _key(value: Any) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else dumps(value).decode()
 
 
 def _rank(value: Any) -> tuple[int, Any]:
