@@ -9,7 +9,7 @@ import pytest
 from checkrein_detectors import pack
 
 SCAN = pack.scanner(frozenset(pack.max_spans))
-SIZE = 400_000
+SIZE = 250_000
 
 UNITS = {
     "a local part without an end": "a",
