@@ -45,9 +45,7 @@ obligations contains {"type": "route", "properties": {"model": better}} if {
 better := config.routes.local if {
 	short
 	input.subject.properties.privacy_preference == "high"
-}
-
-better := config.routes.strong[input.subject.properties.tier] if {
+} else := config.routes.strong[input.subject.properties.tier] if {
 	complex
 	input.resource.properties.size == "small"
 }

@@ -97,3 +97,46 @@ test_the_strong_model_itself_stays if {
 test_without_routes_nothing_is_routed if {
 	routed == set() with input as writes(3, true, "asked") with data.checkrein.config.routes as {}
 }
+
+whispers(words, code, id) := object.union(
+	writes(words, code, id),
+	{"subject": {"properties": {"tier": "enterprise", "privacy_preference": "high"}}},
+)
+
+to_local := {{"type": "route", "properties": {"model": "llama-local"}}}
+
+test_a_short_private_prompt_goes_to_the_local_model if {
+	routed == to_local with input as whispers(50, false, "asked") with data.checkrein.config.routes as routes
+}
+
+test_a_longer_private_prompt_stays if {
+	routed == set() with input as whispers(51, false, "asked") with data.checkrein.config.routes as routes
+}
+
+test_the_local_model_itself_stays if {
+	routed == set() with input as whispers(1, false, "llama-local") with data.checkrein.config.routes as routes
+}
+
+test_private_code_goes_to_the_strong_model if {
+	routed == to_strong with input as whispers(1, true, "asked") with data.checkrein.config.routes as routes
+}
+
+mute := object.union(writes(3, true, "asked"), {"context": {"supported_obligations": []}})
+
+test_a_host_that_cannot_route_is_not_asked_to if {
+	routed == set() with input as mute with data.checkrein.config.routes as routes
+}
+
+test_a_budget_without_an_estimate_counts_what_was_spent if {
+	codes == {"budget.exceeded"} with input as object.union(
+		asks("enterprise", "large", 1),
+		{"context": {"usage": {"spent_micros": 1000, "limit_micros": 1000}}},
+	)
+}
+
+test_a_budget_that_nobody_knows_stops_nobody if {
+	model_selection.decision.allow with input as object.union(
+		asks("enterprise", "large", 1),
+		{"context": {"usage": {"spent_micros": 1000}}},
+	)
+}

@@ -56,6 +56,26 @@ test_pro_has_personal_data_redacted if {
 	redacted == {"us_ssn"} with input as holds("pro", "us_ssn", "user", true)
 }
 
+test_a_secret_that_the_model_wrote_is_redacted_alone if {
+	pre_prompt.decision.allow with input as holds("enterprise", "password", "assistant", true)
+	redacted == {"password"} with input as holds("enterprise", "password", "assistant", true)
+}
+
+test_personal_data_in_retrieved_text_is_refused_for_free if {
+	codes == {"pii.phone"} with input as holds("free", "phone", "retrieved", true)
+}
+
+test_every_reason_is_given if {
+	codes == {"injection", "secret.password", "pii.iban"} with input as {
+		"subject": {"type": "anonymous", "id": "anonymous", "properties": {}},
+		"context": {"findings": [
+			{"type": "injection", "origin": "tool", "current": true},
+			{"type": "password", "origin": "user", "current": true},
+			{"type": "iban", "origin": "retrieved", "current": true},
+		]},
+	}
+}
+
 test_an_unknown_tier_is_held_to_the_strictest if {
 	codes == {"pii.email"} with input as holds("gold", "email", "user", true)
 }
