@@ -19,7 +19,7 @@ from .denial import CallDenied
 from .identity import authenticated, identity_of
 from .surfaces import Surfaces
 
-__all__ = ["Asker"]
+__all__ = ["Asker", "resource_of"]
 
 _log = logging.getLogger("checkrein.litellm")
 _NOTHING: Final = Surfaces()

@@ -127,7 +127,7 @@ class Governor:
             self.asker.refuse(call, resource_of(data, call_type), *problem)
             return
         call.keys = tuple(text_keys(data))
-        await self._judge(call, facts.model_name(data["model"]), data, (*STAGES[:2],), routable=True)
+        await self._judge(call, facts.model_name(data["model"]), data, STAGES[:2], routable=True)
 
     async def _attempt(self, kwargs: MutableMapping[str, Any], call_type: str) -> None:
         call = self.asker.calls.of(kwargs) or self.asker.begin(authenticated(kwargs), kwargs)

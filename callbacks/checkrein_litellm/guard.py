@@ -43,8 +43,8 @@ class PolicyGuard(CustomGuardrail):
     LiteLLM calls no hook, and so this class sees nothing, of: the output of pass-through endpoints (their
     input is denied), assistants and threads, a prompt whose tokens a provider counts (that is refused, and
     counted locally, unless the caller names a deployment by its id), and what the SDK calls synchronously. It
-    starts *without* a guardrail whose `mode` is missing or whose parameters it cannot parse
-    itself: run `checkrein check --litellm config.yaml` before the proxy.
+    starts *without* a guardrail whose `mode` is missing or whose parameters it cannot parse itself: run
+    `checkrein check --litellm config.yaml` before the proxy.
 
     Not to be subclassed: LiteLLM looks for some hooks on the registered class alone.
     """
@@ -76,7 +76,8 @@ class PolicyGuard(CustomGuardrail):
         call_type: Any,
     ) -> dict[str, Any]:
         """Judge a request before it is routed."""
-        await self.governor.admit(user_api_key_dict, data, str(call_type))
+        name = call_type.value if isinstance(call_type, CallTypes) else str(call_type)
+        await self.governor.admit(user_api_key_dict, data, name)
         return data
 
     async def async_filter_deployments(

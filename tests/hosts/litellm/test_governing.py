@@ -84,6 +84,11 @@ async def test_an_attempt_just_as_it_was_permitted_is_not_asked_again(made):
     assert asked(engine) == [("model_selection", "m"), ("pre_prompt", "m")]
 
 
+async def test_a_call_type_may_be_litellms_own_enumeration(made):
+    guard, _ = made(StaticEngine(permit()))
+    assert await admit(guard, request(), CallTypes.acompletion)
+
+
 async def test_an_attempt_with_other_messages_is_asked_about_its_prompt(made):
     engine = StaticEngine(permit())
     guard, _ = made(engine)

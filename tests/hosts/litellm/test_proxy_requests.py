@@ -209,6 +209,12 @@ def test_no_raw_character_reaches_the_provider(proxy, where):
     assert "[REDACTED:ssn]" in proxy.upstream.texts
 
 
+def test_no_raw_character_reaches_the_provider_in_a_header(proxy):
+    assert proxy.chat("pro", "hi", extra_headers={"x-note": f"for {SSN}"}).status_code == 200
+    (sent,) = proxy.upstream.requests
+    assert sent.headers["x-note"] == "for [REDACTED:ssn]"
+
+
 def test_a_field_whose_name_would_have_to_change_is_denied(proxy):
     answer = proxy.chat("pro", "hi", metadata_of_mine={SSN: "x"})
     assert answer.status_code == 403
