@@ -15,6 +15,7 @@ from checkrein.document import EvaluationRequest
 from checkrein.engine import EngineOptions
 from checkrein.errors import EngineFailure, FailureCause, PolicyLoadError
 from checkrein.flow import Flow, arun, run
+from checkrein.rule_answer import UNDEFINED, verdict_of
 from checkrein.vocabulary import Effect, Stage, Verdict
 
 from .addressing import parse_url, path_of
@@ -175,8 +176,6 @@ class OpaEngine:
 
 def _verdict(rule: str, answer: OpaAnswer) -> Verdict:
     """The same reading as the embedded engine's: the same bundle gives the same verdicts."""
-    from checkrein_rego.answer import UNDEFINED, verdict_of  # noqa: PLC0415 -- moves to the kernel
-
     value: Any = UNDEFINED if answer.value is NO_RESULT else answer.value
     verdict: Verdict = verdict_of(rule, value, revision=answer.revision)
     if answer.decision_id is None:

@@ -12,10 +12,10 @@ from pydantic import Field, field_validator
 from checkrein.document import EvaluationRequest
 from checkrein.engine import EngineOptions, NativeTestResult
 from checkrein.errors import EngineFailure, FailureCause, MissingExtraError, PolicyLoadError
+from checkrein.rule_answer import UNDEFINED, verdict_of
 from checkrein.strict import SettingsPath, StageName
 from checkrein.vocabulary import Stage, Verdict
 
-from .answer import UNDEFINED, verdict_of
 from .bundle import Bundle, load_bundle
 from .checking import check_names, check_rules
 from .source import Module

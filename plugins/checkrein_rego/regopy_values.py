@@ -16,7 +16,7 @@ from orjson import JSONDecodeError, dumps, loads
 from regopy import NodeKind, RegoError
 from regopy import rego_shared as api
 
-from .answer import UNDEFINED
+from checkrein.rule_answer import UNDEFINED
 
 __all__ = ["NodeError", "answer_of", "errors_of", "set_input", "text_of_data"]
 

@@ -32,6 +32,7 @@ _ERROR: Final = re.compile(r"error: (?P<text>[^\n]*)")
 # An engine belongs to the thread that made it, to its last reference: elsewhere it neither answers nor is
 # freed. So each thread keeps its own, here and not in the backend, and drops those of closed backends itself.
 _mine = threading.local()
+_held: dict[int, dict[int, Any]] = {}
 _open: set[int] = set()
 _numbers = itertools.count(1)
 
@@ -143,10 +144,29 @@ class _Panic(Exception):  # noqa: N818 -- the word of the library
     """A panic of regorus, as an exception like any other."""
 
 
+class _Engines:
+    """The engines of one thread.
+
+    A thread that ends drops them. After a fork the child drops what the other threads had, and must not: it
+    would be the wrong thread, and say so on standard error.
+    """
+
+    def __init__(self) -> None:
+        self.owner = threading.get_ident()
+        self.by_number = _held[id(self)] = {}
+
+    def __del__(self) -> None:
+        if threading.get_ident() == self.owner:
+            _held.pop(id(self), None)
+
+
 def _engines() -> dict[int, Any]:
-    """The engines of this thread."""
-    engines: dict[int, Any] = _mine.__dict__.setdefault("engines", {})
-    return engines
+    """The engines of this thread, by the number of their backend."""
+    try:
+        engines: _Engines = _mine.engines
+    except AttributeError:
+        engines = _mine.engines = _Engines()
+    return engines.by_number
 
 
 def _ask(engine: Any, rule: str, document: str) -> Any:

@@ -12,8 +12,8 @@ __all__ = ["available", "load_plugin"]
 
 # Our own plug-ins, and the extra that brings each: so that a missing one is named with its next step.
 _EXTRAS = {
-    ("engine", "rego"): "rego",
-    ("host", "litellm"): "litellm",
+    **{("engine", name): name for name in ("casbin", "cedar", "opa", "oso", "rego")},
+    **{("host", name): name for name in ("langchain", "litellm")},
     **dict.fromkeys(
         (
             ("detector", name)

@@ -527,7 +527,7 @@ def test_a_forked_child_gets_answers_of_its_own(write, backend):
         timeout=60,
         check=False,
     )
-    assert done.stdout == "[0, 0, 0, 0, 0] permit\n", done.stderr
+    assert (done.stdout, done.stderr) == ("[0, 0, 0, 0, 0] permit\n", "")
 
 
 def test_a_process_that_ends_with_an_open_engine_ends_quietly(write, backend):

@@ -1,4 +1,4 @@
-"""What a Rego rule answered, as a verdict: one pure function, the same for every backend and for OPA.
+"""What a Rego rule answered, as a verdict: one pure function, so that OPA and every embedded backend agree.
 
 Three shapes count. `true` or `false`; exactly `{allow, reasons?, obligations?}`; or, from a rule named
 `deny`, `violation` or `deny_*` (conftest's convention), a set of reasons that denies unless it is empty.

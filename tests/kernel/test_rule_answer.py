@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkrein.errors import EngineFailure, FailureCause
+from checkrein.rule_answer import UNDEFINED, verdict_of
 from checkrein.vocabulary import Effect, Obligation, Reason
-from checkrein_rego.answer import UNDEFINED, verdict_of
 
 RULE = "data.checkrein.pre_prompt.decision"
 DENY = "data.main.deny"
