@@ -2,9 +2,9 @@
 
     python benchmarks/oso_engine.py
 
-Bare = `Oso.query_rule` for `deny`, `permit` and `obligation` on dataclasses, as the library's documentation shows it.
-Decision = limits, facts, document, the same three queries, obligations, conclusion and the record, handed to the
-decision log, which writes it to a file. Measured in turn, so that a slower minute slows both.
+Bare = `Oso.query_rule` for `deny`, `permit` and `obligation` on dataclasses, as the documentation shows it.
+Decision = limits, facts, document, the same three queries, obligations, conclusion and the record, handed to
+the decision log, which writes it to a file. Measured in turn, so that a slower minute slows both.
 """
 
 from __future__ import annotations
@@ -68,18 +68,24 @@ def request(text: str) -> AccessRequest:
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
+    """Who asks, as an application of Oso would have it."""
+
     id: str
     tier: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
+    """What is asked for."""
+
     id: str
     size: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Context:
+    """What else is known."""
+
     found_current: list[str]
     usage: dict[str, int]
     estimated: dict[str, int]
@@ -118,14 +124,17 @@ def paired(one: Callable[[], Any], other: Callable[[], Any], rounds: int = 2000)
 def rules(count: int) -> str:
     """As many more rules as given, none of which applies."""
     return "".join(
-        f'permit(s: Subject, "act_{index}", _r: Model, _ctx) if s.tier = "{index}";\n' for index in range(count)
+        f'permit(s: Subject, "act_{index}", _r: Model, _ctx) if s.tier = "{index}";\n'
+        for index in range(count)
     )
 
 
 def main() -> None:
     """Print the table of `benchmarks/README.md`."""
     write = sys.stdout.write
-    write("| policy | bare p50, us | decision p50, us | decision p99, us | ratio p50 |\n|---|---|---|---|---|\n")
+    write(
+        "| policy | bare p50, us | decision p50, us | decision p99, us | ratio p50 |\n|---|---|---|---|---|\n"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for name, more, text in (
             ("8 rules, 1 kB prompt", 0, TEXT),
@@ -137,7 +146,9 @@ def main() -> None:
             start = time.perf_counter()
             node = build_engine({"oso": {"policies": "policy.polar"}}, base=Path(folder))
             loading = (time.perf_counter() - start) * 1000
-            log = DecisionLog(DecisionLogSettings(to=Path(folder, f"{more}-{len(text)}.jsonl"), queue=1_000_000))
+            log = DecisionLog(
+                DecisionLogSettings(to=Path(folder, f"{more}-{len(text)}.jsonl"), queue=1_000_000)
+            )
             pep = EnforcementPoint(node, Settings(models=MODELS), record=log)
             asked, ask = request(text), bare(policy)
             assert pep.decide(asked).permitted
@@ -147,7 +158,8 @@ def main() -> None:
             assert not any(log.dropped.values())
             middle, ours = statistics.median(alone), statistics.median(whole)
             late = whole[int(len(whole) * 0.99)]
-            write(f"| {name} (loaded in {loading:.1f} ms) | {middle:.0f} | {ours:.0f} | {late:.0f} | {ours / middle:.2f} |\n")
+            row = (f"{name} (loaded in {loading:.1f} ms)", f"{middle:.0f}", f"{ours:.0f}", f"{late:.0f}")
+            write(f"| {' | '.join(row)} | {ours / middle:.2f} |\n")
 
 
 if __name__ == "__main__":

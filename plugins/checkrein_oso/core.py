@@ -1,9 +1,9 @@
 """The Polar virtual machine behind its C interface: loads sources, starts queries, hands out events.
 
-`oso` ships two layers over this interface, and neither can decide on untrusted text: policies reach any Python
-attribute through them (`"".__class__.__base__.__subclasses__()`), `debug()` waits on standard input, `print()` and
-every error show the values at hand. So this module speaks to `_polar_lib` itself, as `polar/ffi.py` of oso 0.27.3
-does: every pointer that the library gives is given back exactly once.
+The Python layers of `oso` over this interface cannot decide on untrusted text: policies reach any attribute
+through them (`"".__class__.__base__.__subclasses__()`), `debug()` waits on standard input, and `print()` and
+every error show the values at hand. So this module speaks to `_polar_lib` itself, as `polar/ffi.py` of oso
+0.27.3 does: every pointer that the library gives is given back exactly once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class PolarError(Exception):
 
     Args:
         kind: its name of the error, for instance `QueryTimeout`.
-        message: its first line; while loading it quotes the policy alone, while evaluating it can quote the prompt.
+        message: its first line; while loading it quotes the policy alone, while evaluating it can quote the
+            prompt.
         file: the policy file that it names, or None.
         line: the line there, from 1, or None.
     """
@@ -52,7 +53,9 @@ class Core:
     def __init__(self, classes: Mapping[str, Sequence[int]], constants: Mapping[str, int]) -> None:
         self._pointer = ffi.gc(lib.polar_new(), lib.polar_free)
         for name, identity in constants.items():
-            self._constant(name, {"instance_id": identity, "repr": None, "class_repr": None, "class_id": None})
+            self._constant(
+                name, {"instance_id": identity, "repr": None, "class_repr": None, "class_id": None}
+            )
         for name, (identity, *_) in classes.items():
             self._constant(
                 name, {"instance_id": identity, "repr": None, "class_repr": None, "class_id": identity}

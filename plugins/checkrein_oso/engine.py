@@ -22,8 +22,9 @@ from checkrein.vocabulary import EMPTY, AccessRequest, Effect, Entity, Stage, Ve
 from .answer import obligations_of, reasons_of
 from .core import Core, PolarError
 from .evaluation import Evaluation, InvalidValue
+from .methods import Refusal
 from .policies import Policies, read_policies, said
-from .values import Refusal, context_of, resource_of, subject_of
+from .values import context_of, resource_of, subject_of
 
 __all__ = ["OsoEngine", "OsoOptions"]
 
@@ -48,9 +49,9 @@ class OsoOptions(EngineOptions):
 class OsoEngine:
     """Answers from Polar policies, in this process.
 
-    A knowledge base takes a millisecond to load and 200 kB, and serves one thread at a time: idle ones wait in a
-    queue. So there are never more than threads that evaluated at one time, a thread that ends leaves nothing
-    behind, and after a fork the child finds those that were at rest, none of them with a lock held.
+    A knowledge base serves one thread at a time, and idle ones wait in a queue: one of some rules takes a
+    millisecond to load, and 200 kB. So there are never more than threads that evaluated at one time, a thread
+    that ends leaves nothing behind, and after a fork the child finds those that were at rest, no lock held.
 
     Args:
         name: what the record calls it.
@@ -74,12 +75,12 @@ class OsoEngine:
     def from_options(cls, options: OsoOptions) -> OsoEngine:
         """Make the engine.
 
-        Bounds every evaluation of Oso in this process to 1,000 ms, unless `POLAR_TIMEOUT_MS` is set to another
-        number: the library reads it from the environment alone, and 30,000 is its default.
+        Bounds every query of Oso in this process to 1,000 ms, unless `POLAR_TIMEOUT_MS` is set to another
+        number: the library reads it from the environment alone, and without it waits 30 seconds.
 
         Raises:
-            PolicyLoadError: the policies do not load; the message names file and line. Or the environment makes
-                the library print what it evaluates, or lets it run without an end.
+            PolicyLoadError: the policies do not load; the message names file and line. Or the environment
+                makes the library print what it evaluates, or lets it run without an end.
         """
         _check_environment()
         stages = _DEFAULT_STAGES if options.stages is None else frozenset(options.stages)
@@ -102,7 +103,8 @@ class OsoEngine:
 
         Raises:
             EngineFailure: `engine_error` when an evaluation ends in an error, asks for an attribute that is
-                absent, or does not end; `invalid_answer` when a rule hands out what is no reason or obligation.
+                absent, or does not end; `invalid_answer` when a rule hands out what is no reason and no
+                obligation.
         """
         if request.stage not in self.stages:
             raise EngineFailure(FailureCause.ENGINE_ERROR, f"no rule answers the stage `{request.stage}`")
@@ -114,9 +116,10 @@ class OsoEngine:
     ) -> list[str]:
         """Which of these models a subject may invoke, at `model_selection`.
 
-        Each is asked with `deny` and `permit`, as a call of it would be. A model for which the policies end in an
-        error is left out. Obligations are not looked at: a permit that is bound to one that the host cannot carry
-        out is a denial in the end. It is no decision: nothing of it is recorded.
+        Each is asked with `deny` and `permit`, as a call of it would be, and left out if the policies end in an
+        error. (One query with the model left open would be answered with constraints, not with models.)
+        Obligations are not looked at: a permit that is bound to one which the host cannot carry out is a denial
+        in the end. It is no decision: nothing of it is recorded.
 
         Args:
             subject: who asks.
@@ -149,7 +152,7 @@ class OsoEngine:
         return list(self._policies.inline_tests())
 
     def close(self) -> None:
-        """Drop the knowledge bases; those at work are dropped when they have answered. May be called again."""
+        """Drop the knowledge bases, those at work when they have answered; may be called again."""
         self._closed = True
         self._idle.clear()
 
@@ -182,7 +185,8 @@ class OsoEngine:
         bound = list(islice(asked.open("obligation"), _MAX_RESULTS + 1))
         if len(bound) > _MAX_RESULTS:
             raise EngineFailure(
-                FailureCause.ENGINE_ERROR, f"`obligation` has over `{_MAX_RESULTS}` results; bind them together"
+                FailureCause.ENGINE_ERROR,
+                f"`obligation` has over `{_MAX_RESULTS}` results; bind them together",
             )
         ids = (self._permit, "obligation") if bound else (self._permit,)
         return self._answer(Effect.PERMIT, ids, obligations=obligations_of(bound))
@@ -228,6 +232,9 @@ class _Asked:
             ) from None
         except (PolarError, Refusal) as error:
             problem = said(error, self._policies)
+            raise EngineFailure(FailureCause.ENGINE_ERROR, f"`{rule}` ended in an error: {problem}") from None
+        except Exception as error:  # noqa: BLE001 -- its text can quote the prompt: it must not leave here
+            problem = f"`{type(error).__name__}`"
             raise EngineFailure(FailureCause.ENGINE_ERROR, f"`{rule}` ended in an error: {problem}") from None
 
 

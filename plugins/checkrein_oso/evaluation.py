@@ -1,4 +1,4 @@
-"""Runs queries of one request: answers what the Polar machine asks about values, and refuses everything else."""
+"""Runs the queries of one request: answers what the Polar machine asks about values, refuses all else."""
 
 from __future__ import annotations
 
@@ -8,17 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from .core import PolarError, Query
-from .values import (
-    BASES,
-    Refusal,
-    Text,
-    Thing,
-    call_method,
-    construct,
-    look_up,
-    same,
-    tags_of,
-)
+from .methods import Refusal, call_method, construct, look_up
+from .values import BASES, Text, Thing, same, tags_of
 
 __all__ = ["CLASS_IDS", "NIL", "UNBOUND", "Evaluation", "InvalidValue"]
 
@@ -32,6 +23,7 @@ _FIRST_INSTANCE: Final = _FIRST + 1_000
 UNBOUND: Final = object()
 """What a result holds for a variable that the policy left open."""
 
+_NAMES: Final[Mapping[type, str]] = {str: "String", bool: "Boolean"}
 _ORDER: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "Lt": operator.lt,
     "Leq": operator.le,
@@ -73,7 +65,7 @@ class Evaluation:
     def _handle(self, query: Query, kind: str, data: Mapping[str, Any]) -> None:
         handler = _HANDLERS.get(kind)
         if handler is None:
-            # `debug()` would wait on standard input; the rest belongs to partial evaluation, which is not asked for.
+            # `debug()` would wait on standard input; the rest belongs to partial evaluation.
             raise Refusal(f"`{kind}` is not possible in a policy that decides; take it out")
         handler(self, query, data)
 
@@ -84,7 +76,8 @@ class Evaluation:
             if arguments is None:
                 found = look_up(value, name)
             else:
-                found = call_method(value, name, [self.value(one) for one in arguments], self._named(data))
+                given = [self.value(one) for one in arguments]
+                found = call_method(value, name, given, named=bool(data["kwargs"]))
         except Refusal as refusal:
             raise _placed(refusal, query, data["call_id"]) from None
         query.answer(data["call_id"], self.term(found))
@@ -121,32 +114,25 @@ class Evaluation:
             hint = "write `.keys()` or `.items()`, and `.get(...)` of what may be nil"
         raise _placed(Refusal(f"`in` is given no list; {hint}"), query, data["call_id"])
 
-    def _make_external(self, query: Query, data: Mapping[str, Any]) -> None:
+    def _make_external(self, _: Query, data: Mapping[str, Any]) -> None:
         call = data["constructor"]["value"]["Call"]
         arguments = [self.value(one) for one in call["args"]]
-        self._instances[data["instance_id"]] = construct(call["name"], arguments, call["kwargs"])
-
-    def _named(self, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        named: Mapping[str, Any] | None = data["kwargs"]
-        return named
+        self._instances[data["instance_id"]] = construct(call["name"], arguments, named=bool(call["kwargs"]))
 
     def term(self, value: Any) -> dict[str, Any]:
         """A value as the machine takes it."""
         kind = type(value)
-        if kind is str:
-            return {"value": {"String": value}}
-        if kind is bool:
-            return {"value": {"Boolean": value}}
-        if kind is int:
-            return {"value": {"Number": {"Integer": value}}}
-        if kind is float:
-            return {"value": {"Number": {"Float": value if math.isfinite(value) else _float_name(value)}}}
+        name = _NAMES.get(kind)
+        if name is not None:
+            return {"value": {name: value}}
+        if kind is int or kind is float:
+            return {"value": {"Number": _number(value)}}
         if kind is list:
             return {"value": {"List": [self.term(one) for one in value]}}
         if value is None:
             return _instance(NIL, None)
         if kind is dict:
-            # Never Polar's own dictionary: a name that it lacks does not hold there, instead of being an error.
+            # Never Polar's own dictionary: there, a name that is absent is no error and merely does not hold.
             value = Thing(value)
         identity = _FIRST_INSTANCE + len(self._instances)
         self._instances[identity] = value
@@ -202,10 +188,14 @@ def _comparable(value: Any) -> Any:
     raise Refusal("what has no size is compared by it; only numbers and strings have one")
 
 
-def _float_name(value: float) -> str:
+def _number(value: float) -> dict[str, Any]:
+    if isinstance(value, int):
+        return {"Integer": value}
+    if math.isfinite(value):
+        return {"Float": value}
     if math.isnan(value):
-        return "NaN"
-    return "Infinity" if value > 0 else "-Infinity"
+        return {"Float": "NaN"}
+    return {"Float": "Infinity" if value > 0 else "-Infinity"}
 
 
 def _instance(identity: int, tag: str | None) -> dict[str, Any]:

@@ -17,13 +17,14 @@ from checkrein.errors import PolicyLoadError
 
 from .core import Core, PolarError, Query, Source, place_in
 from .evaluation import CLASS_IDS, NIL, Evaluation, InvalidValue
-from .values import BASES, Refusal
+from .methods import Refusal
+from .values import BASES
 
 __all__ = ["Policies", "read_policies"]
 
 _MAX_FILES: Final = 1_000
 _MAX_SIZE: Final = 16 * 1024 * 1024
-_PRELUDE: Final = "checkrein.polar"
+_PRELUDE: Final = "declarations"
 
 # The types hold every rule of these names to what is asked: a `deny` of four parameters would never be.
 _DECLARATIONS: Final = """
@@ -72,7 +73,9 @@ class Policies:
             try:
                 passed = next(Evaluation().results(query), None) is not None
             except (PolarError, Refusal, InvalidValue) as error:
-                yield NativeTestResult(name=name, passed=False, detail=f"ended in an error: {said(error, self)}")
+                yield NativeTestResult(
+                    name=name, passed=False, detail=f"ended in an error: {said(error, self)}"
+                )
             else:
                 yield NativeTestResult(name=name, passed=passed, detail="" if passed else "does not hold")
 
@@ -149,7 +152,9 @@ def _files(path: Path) -> Iterator[Source]:
             raise PolicyLoadError(f"`{name}` is not UTF-8; save it as UTF-8") from None
         size += len(content)
         if count > _MAX_FILES or size > _MAX_SIZE:
-            raise PolicyLoadError(f"`{path.name}` is over `{_MAX_FILES}` files or `{_MAX_SIZE}` bytes; split it")
+            raise PolicyLoadError(
+                f"`{path.name}` is over `{_MAX_FILES}` files or `{_MAX_SIZE}` bytes; split it"
+            )
         yield name, text
 
 
