@@ -5,8 +5,8 @@
 Bare = `cedarpy.is_authorized` with a `PolicySet` handle and the whole input as Cedar's JSON, encoded already,
 its answer read; once with the request's entities added to the stable ones per call, as a host must, and once
 with one `Entities` handle for all calls, which nothing but a benchmark can have. Decision = limits, facts,
-conversion, the same policies, obligations, conclusion and the record, handed to the decision log, which writes
-it to a file.
+conversion, the same policies, obligations, conclusion and the record, handed to the decision log, which
+writes it to a file.
 """
 
 from __future__ import annotations

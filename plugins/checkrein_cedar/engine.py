@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import orjson
-from cedarpy import Entities, is_authorized
+from cedarpy import AuthzResult, is_authorized_batch
 from pydantic import Field, field_validator, model_validator
 
 from checkrein.document import EvaluationRequest
@@ -18,7 +18,7 @@ from checkrein.strict import SettingsPath
 from checkrein.vocabulary import Stage, Verdict
 
 from .answer import verdict_of
-from .entities import EntityStore, StableEntities
+from .entities import EntityStore, StableEntities, check_types
 from .names import PARENTS, TYPE_NAME, TYPES, Names, Uid, shown
 from .needs import Needs, needs_of
 from .policies import LoadedPolicies, Policy, load_policies, load_schema
@@ -26,6 +26,8 @@ from .source import read_file
 from .values import context_of, refuse_syntax
 
 __all__ = ["CedarEngine", "CedarOptions"]
+
+T = TypeVar("T")
 
 
 class CedarOptions(EngineOptions):
@@ -128,6 +130,7 @@ class CedarEngine:
         file = "entities" if options.entities is None else options.entities.name
         stable = StableEntities(text, file, schema)
         names = options.names()
+        check_types({*names.groups, *names.types.values()})
         needs = needs_of(policies.forms)
         return cls(
             options.name or "cedar",
@@ -156,7 +159,46 @@ class CedarEngine:
                 `engine_error` when a policy ends in an error, there is no decision, or the engine is closed.
         """
         question, asked = self._question(request.document)
-        return self._ask(question, self._store.entities(asked))
+        (result,) = self._ask([question], asked)
+        return self._verdict(result)
+
+    def evaluate_many(self, requests: Sequence[EvaluationRequest]) -> list[Verdict | EngineFailure]:
+        """Answer several requests, for instance one for each model that could be chosen.
+
+        The answers are those of `evaluate`, for two thirds of its time where ten requests have one subject.
+
+        Args:
+            requests: in any order, of any stages.
+
+        Returns:
+            The answer of each, in their order; a failure is handed back, not raised.
+        """
+        answers: dict[int, Verdict | EngineFailure] = {}
+        questions: dict[int, dict[str, Any]] = {}
+        asked: dict[Uid, Mapping[str, Any]] = {}
+        for index, request in enumerate(requests):
+            try:
+                question, own = self._question(request.document)
+            except EngineFailure as failure:
+                answers[index] = failure
+                continue
+            # A set of entities holds each of them once, and a policy that can look at others would see them.
+            if not self._needs.others and all(_same(asked.get(uid, it), it) for uid, it in own.items()):
+                questions[index] = question
+                asked |= own
+        try:
+            results = self._ask([*questions.values()], asked) if questions else []
+            answers |= {
+                index: _answered(self._verdict, result)
+                for index, result in zip(questions, results, strict=True)
+            }
+        except EngineFailure:
+            # What one request brings is refused: the others are not to suffer for it.
+            pass
+        return [
+            answers[index] if index in answers else _answered(self.evaluate, request)
+            for index, request in enumerate(requests)
+        ]
 
     def close(self) -> None:
         """Stop answering; may be called again."""
@@ -181,16 +223,33 @@ class CedarEngine:
             raise EngineFailure(FailureCause.REQUEST_REJECTED, "subject and resource are one entity")
         return question, {principal: subject["properties"], target: resource["properties"]}
 
-    def _ask(self, question: dict[str, Any], entities: Entities) -> Verdict:
+    def _ask(
+        self, questions: list[dict[str, Any]], asked: Mapping[Uid, Mapping[str, Any]]
+    ) -> list[AuthzResult]:
         if self._closed:
             raise EngineFailure(FailureCause.ENGINE_ERROR, "the engine is closed")
+        entities = self._store.entities(asked)
         try:
-            result = is_authorized(question, self._loaded.handle, entities)
-        except Exception as error:  # noqa: BLE001 -- whatever the library raises; its words could echo the request
+            return is_authorized_batch(questions, self._loaded.handle, entities)
+        except Exception as error:  # noqa: BLE001 -- its words could echo the request
             raise EngineFailure(FailureCause.ENGINE_ERROR, f"`{type(error).__name__}` was raised") from None
+
+    def _verdict(self, result: AuthzResult) -> Verdict:
         return verdict_of(
             result, self._loaded.policies, attributes=self._needs.attributes, revision=self.revision
         )
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    # As Cedar sees them: to Python, `True`, `1` and `1.0` are equal.
+    return one is other or orjson.dumps(one) == orjson.dumps(other)
+
+
+def _answered(ask: Callable[[T], Verdict], about: T) -> Verdict | EngineFailure:
+    try:
+        return ask(about)
+    except EngineFailure as failure:
+        return failure
 
 
 def _stages(
@@ -214,8 +273,8 @@ def _stages(
                 permitted.add(stage)
     if not named:
         raise PolicyLoadError(
-            f"policies `{options.policies.name}` name the action of no stage, which would be for instance "
-            f"`{shown((names.action, Stage.PRE_PROMPT.action))}`; correct them or give `namespace` or `stages`"
+            f"policies `{options.policies.name}` name no stage's action, which would be for instance "
+            f"`{shown((names.action, Stage.PRE_PROMPT.action))}`; correct them or set `namespace` or `stages`"
         )
     if named != permitted:
         without = ", ".join(f"`{stage}`" for stage in Stage if stage in named - permitted)

@@ -20,12 +20,27 @@ from .names import Names, Uid, shown
 from .needs import Needs
 from .values import cedar_value
 
-__all__ = ["EntityStore", "StableEntities"]
+__all__ = ["EntityStore", "StableEntities", "check_types"]
 
 _KEYS: Final = frozenset({"uid", "attrs", "parents", "tags"})
 _CACHED_TEXT: Final = 4_096
 _MOST_CACHED: Final = 1_024
 _MOST_COPIED: Final = 100_000
+
+
+def check_types(types: Iterable[str]) -> None:
+    """Refuse entity types that no entity can have, for instance `in`.
+
+    Raises:
+        PolicyLoadError: naming the type.
+    """
+    for name in types:
+        try:
+            Entities.from_json_str(
+                json.dumps([{"uid": {"type": name, "id": ""}, "attrs": {}, "parents": []}])
+            )
+        except ValueError:
+            raise PolicyLoadError(f"`{name}` is a name that Cedar keeps for itself; choose another") from None
 
 
 class StableEntities:

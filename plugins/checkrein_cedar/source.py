@@ -42,17 +42,19 @@ class Statement:
     Args:
         file: the file's name, relative to the folder that the settings name.
         line: where it starts, from 1.
+        column: where in its line, from 1, when another starts there before it; otherwise 0.
         text: it, with its closing `;`.
     """
 
     file: str
     line: int
+    column: int = 0
     text: str = field(repr=False)
 
     @property
     def place(self) -> str:
-        """`file:line`, which also names a policy that has no `@id`."""
-        return f"{self.file}:{self.line}"
+        """`file:line` or `file:line:column`, which also names a policy that has no `@id`."""
+        return f"{self.file}:{self.line}" + (f":{self.column}" if self.column else "")
 
 
 def read_statements(path: Path) -> list[Statement]:
@@ -123,12 +125,14 @@ def _cut(name: str, text: str) -> Iterator[Statement]:
     """A `;` stands nowhere else in Cedar than at the end of a policy, in strings and in comments."""
     start = -1
     line = begins = 1
-    depth = ifs = 0
+    column = last = depth = ifs = 0
     for match in _PART.finditer(text):
         part = match[0]
         if match.lastgroup not in ("blank", "comment"):
             if start < 0:
                 start, begins, depth, ifs = match.start(), line, 0, 0
+                column = start - text.rfind("\n", 0, start) if line == last else 0
+                last = line
             depth += (part in ("(", "[", "{")) - (part in (")", "]", "}"))
             ifs += part == "if"
             if depth > _MAX_BRACKETS or ifs > _MAX_IFS:
@@ -137,8 +141,8 @@ def _cut(name: str, text: str) -> Iterator[Statement]:
                     "split the policy"
                 )
             if part == ";":
-                yield Statement(file=name, line=begins, text=text[start : match.end()])
+                yield Statement(file=name, line=begins, column=column, text=text[start : match.end()])
                 start = -1
         line += part.count("\n")
     if start >= 0:
-        yield Statement(file=name, line=begins, text=text[start:])
+        yield Statement(file=name, line=begins, column=column, text=text[start:])

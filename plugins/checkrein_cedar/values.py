@@ -28,9 +28,10 @@ def refuse_syntax(document: Mapping[str, Any]) -> None:
 
     Raises:
         EngineFailure: `request_rejected`.
+        TypeError: the document is no strict JSON.
     """
     context = {key: value for key, value in document["context"].items() if key not in _TEXTS}
-    values = (document["subject"]["properties"], document["resource"]["properties"], context)
+    values = (document["subject"], document["resource"], document["action"], context)
     # In JSON, a string that starts with `__` looks the same whether it is a key: look closer only then.
     if b'"__' in orjson.dumps(values) and _has_syntax(values):
         raise EngineFailure(FailureCause.REQUEST_REJECTED, "a key of the request starts with `__`")
