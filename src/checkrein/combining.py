@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter_ns
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .decision import Answer
 from .document import EvaluationRequest
@@ -33,9 +33,8 @@ class Failure:
     remote: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """What a node of the tree came to.
+class Judgement(NamedTuple):
+    """What a node of the tree came to; a tuple, because one is made for every engine that is asked.
 
     Args:
         effect: the engines' effect, or None when no engine gave a usable answer.

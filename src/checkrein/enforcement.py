@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from time import perf_counter_ns
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from .combining import All, By, EngineNode, Judgement
 from .decision import Changes, Decision, Discharge, DischargedObligation
@@ -38,8 +38,7 @@ DescribeModel = Callable[[str], Mapping[str, Any]]
 Record = Callable[[Decision], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Hop:
+class _Hop(NamedTuple):
     """One conclusion, and the plan behind it where its obligations hold."""
 
     decision: Decision

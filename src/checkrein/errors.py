@@ -94,6 +94,8 @@ class FailureCause(StrEnum):
     INVALID_ANSWER = "invalid_answer"
     REQUEST_REJECTED = "request_rejected"
 
+    __hash__ = str.__hash__
+
 
 class EngineFailure(CheckreinError):  # noqa: N818 -- an engine's third kind of answer, named so
     """Raised by an engine that has no usable answer.

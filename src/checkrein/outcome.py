@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .combining import Judgement
 from .errors import FailureCause
@@ -14,8 +14,7 @@ __all__ = ["Outcome", "conclude"]
 _OPENABLE = frozenset({FailureCause.TIMEOUT, FailureCause.UNREACHABLE})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What holds before obligations are looked at.
 
     Args:

@@ -37,6 +37,9 @@ class Stage(StrEnum):
     TOOL_CALL = "tool_call"
     TOOL_RESULT = "tool_result"
 
+    # A member equals its string, so it hashes as its string; and a lookup costs no call of Python.
+    __hash__ = str.__hash__
+
     @property
     def action(self) -> str:
         """The AuthZEN action name that a request of this stage has by default."""
@@ -64,6 +67,8 @@ class Effect(StrEnum):
     DENY = "deny"
     NOT_APPLICABLE = "not_applicable"
 
+    __hash__ = str.__hash__
+
 
 class Origin(StrEnum):
     """Who wrote a segment."""
@@ -73,6 +78,8 @@ class Origin(StrEnum):
     ASSISTANT = "assistant"
     TOOL = "tool"
     RETRIEVED = "retrieved"
+
+    __hash__ = str.__hash__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
