@@ -24,7 +24,7 @@ _DERIVED: Final = ("found", "found_current")
 _ENTITY: Final = ("id", "type", "properties")
 _BARE: Final = (["subject", "id"], ["resource", "id"])
 _MAX_DEPTH: Final = 40
-_MAX_BITS: Final = 64
+_MAX: Final = 2**64
 
 
 def has_conjunct(tree: ast.expr, one: str, other: str) -> bool:
@@ -205,9 +205,7 @@ class Compiler:
 
     def _constant(self, tree: ast.Constant, _: int) -> Evaluate:
         value = tree.value
-        if type(value) not in (str, int, float, bool) or (
-            type(value) is int and value.bit_length() > _MAX_BITS
-        ):
+        if type(value) not in (str, int, float, bool) or (type(value) in (int, float) and abs(value) > _MAX):
             raise MatcherError(f"`{text_of(tree)}` is not allowed in a matcher")
         return lambda _: value
 

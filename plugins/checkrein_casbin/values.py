@@ -5,6 +5,7 @@ A text is no truth, `true` is not `1`, an absent attribute is no value, a piece 
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NoReturn
@@ -138,9 +139,12 @@ def _numeric(calculate: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         if not (_is_number(left) and _is_number(right)):
             fail("only numbers can be calculated with")
         try:
-            return calculate(left, right)
+            result = calculate(left, right)
+            # What is infinite is over no limit and under every other: it would compare, and decide.
+            finite = math.isfinite(result)
         except ArithmeticError:
-            return fail("a calculation has no result: a division by zero or a number that is too large")
+            finite = False
+        return result if finite else fail("a calculation has no result: divided by zero, or too large")
 
     return calculated
 

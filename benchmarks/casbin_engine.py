@@ -1,0 +1,136 @@
+"""What a Casbin decision costs beside the bare `enforce`, in one run, and how cost grows with rows.
+
+    python benchmarks/casbin_engine.py
+
+Bare = `casbin.Enforcer.enforce` as the library's documentation uses it, the same policy in plain Casbin: role
+graphs, no rules. Decision = limits, facts, document, our engine, obligations, conclusion and the record, handed
+to the decision log, which writes it to a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import casbin
+
+from checkrein import AccessRequest, EnforcementPoint, Entity, Origin, Segment, Stage
+from checkrein.building import build_engine
+from checkrein.decision_log import DecisionLog, DecisionLogSettings
+from checkrein.detection import Detectors
+from checkrein.document import build
+from checkrein.settings import Settings
+
+MODEL = """
+[request_definition]
+r = sub, obj, act
+
+[policy_definition]
+p = sub, obj, act, eft
+
+[role_definition]
+g = _, _
+g2 = _, _
+
+[policy_effect]
+e = some(where (p.eft == allow)) && !some(where (p.eft == deny))
+
+[matchers]
+m = g(r.sub, p.sub) && g2(r.obj, p.obj) && r.act == p.act
+"""
+TEXT = ("Please summarise the quarterly report for the board and list three risks. " * 14)[:1024]
+REQUEST = AccessRequest(
+    stage=Stage.PRE_PROMPT,
+    subject=Entity(
+        type="user", id="alice", properties={"tier": "pro", "roles": ["analyst"], "groups": ["data"]}
+    ),
+    resource=Entity(type="model", id="gpt-4o", properties={"provider": "openai", "size": "large"}),
+    context={
+        "operation": "chat",
+        "estimated": {"prompt_tokens": 203, "max_tokens": 512},
+        "usage": {"spent_micros": 1_200_000, "limit_micros": 50_000_000},
+        "environment": {"host": "litellm-proxy", "endpoint": "/chat/completions"},
+    },
+    segments=(
+        Segment(path=(0,), role="system", origin=Origin.SYSTEM, text="You are helpful."),
+        Segment(path=(1,), role="user", origin=Origin.USER, text=TEXT),
+    ),
+    supports=frozenset({"redact", "route", "limit_tokens"}),
+    call_id="01900000-0000-7000-8000-000000000000",
+)
+
+
+def policy(rows: int) -> str:
+    """A policy of this many rows; the one that matches stands last, and one that denies before it does not."""
+    lines = [
+        "g, user:alice, role:senior",
+        "g, role:senior, role:data_scientist",
+        "g2, model:gpt-4o, group:gpt4",
+    ]
+    lines += [
+        f"p, role:team{number}, group:models{number}, submit_prompt, allow" for number in range(rows - 2)
+    ]
+    lines += [
+        "p, role:intern, group:gpt4, submit_prompt, deny",
+        "p, role:data_scientist, group:gpt4, submit_prompt, allow",
+    ]
+    return "\n".join(lines)
+
+
+def paired(one: Callable[[], Any], other: Callable[[], Any], rounds: int) -> tuple[float, float]:
+    """Medians of both in microseconds, measured in turn, so that a slower minute slows both."""
+    times: tuple[list[int], list[int]] = ([], [])
+    for _ in range(rounds):
+        for call, taken in zip((one, other), times, strict=True):
+            start = time.perf_counter_ns()
+            call()
+            taken.append(time.perf_counter_ns() - start)
+    return statistics.median(times[0]) / 1000, statistics.median(times[1]) / 1000
+
+
+def main() -> None:
+    """Print the table of `benchmarks/README.md`."""
+    settings = Settings()
+    sys.stdout.write(
+        "| rows | prompt | bare enforce, us | engine alone, us | decision with record, us | ratio |\n"
+    )
+    sys.stdout.write("|---|---|---|---|---|---|\n")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "model.conf").write_text(MODEL)
+        for rows, length in ((3, 1024), (3, 102_400), (30, 1024), (1000, 1024)):
+            Path(folder, "policy.csv").write_text(policy(rows))
+            bare = casbin.Enforcer(str(Path(folder, "model.conf")), str(Path(folder, "policy.csv")))
+            node = build_engine(
+                {"casbin": {"model": "model.conf", "policy": "policy.csv"}}, base=Path(folder)
+            )
+            log = DecisionLog(DecisionLogSettings(to=Path(folder, f"{rows}.jsonl"), queue=1_000_000))
+            pep = EnforcementPoint(node, settings, record=log)
+            text = (TEXT * 100)[:length]
+            segments = (REQUEST.segments[0], dataclasses.replace(REQUEST.segments[1], text=text))
+            asked = dataclasses.replace(REQUEST, segments=segments)
+            (engine,) = node.engines
+            evaluation = build(asked, detectors=Detectors({}, {}), models={}, limits=settings.limits)
+            assert pep.decide(asked).permitted
+            assert bare.enforce("user:alice", "model:gpt-4o", "submit_prompt")
+            rounds = 3000 if rows < 100 else 200
+            alone, whole = paired(
+                lambda bare=bare: bare.enforce("user:alice", "model:gpt-4o", "submit_prompt"),  # type: ignore[misc]
+                lambda pep=pep, asked=asked: pep.decide(asked),  # type: ignore[misc]
+                rounds,
+            )
+            _, ours = paired(lambda: None, lambda e=engine, q=evaluation: e.evaluate(q), rounds)  # type: ignore[misc]
+            pep.close()
+            assert not any(log.dropped.values())
+            sys.stdout.write(
+                f"| {rows} | {length} B | {alone:.0f} | {ours:.0f} | {whole:.0f} | {whole / alone:.2f} |\n"
+            )
+
+
+if __name__ == "__main__":
+    main()
