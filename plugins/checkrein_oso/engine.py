@@ -116,10 +116,10 @@ class OsoEngine:
     ) -> list[str]:
         """Which of these models a subject may invoke, at `model_selection`.
 
-        Each is asked with `deny` and `permit`, as a call of it would be, and left out if the policies end in an
-        error. (One query with the model left open would be answered with constraints, not with models.)
-        Obligations are not looked at: a permit that is bound to one which the host cannot carry out is a denial
-        in the end. It is no decision: nothing of it is recorded.
+        Each is asked with `deny` and `permit`, as a call of it would be, and left out if the policies end in
+        an error. (One query with the model left open would be answered with constraints, not with models.)
+        Obligations are not looked at: a permit that is bound to one that the host cannot carry out is a
+        denial in the end. It is no decision: nothing of it is recorded.
 
         Args:
             subject: who asks.
@@ -149,7 +149,7 @@ class OsoEngine:
 
     def run_native_tests(self) -> Sequence[NativeTestResult]:
         """Ask every inline query (`?=`), Polar's own tests."""
-        return list(self._policies.inline_tests())
+        return list(self._policies.inline_tests(self._policies.core()))
 
     def close(self) -> None:
         """Drop the knowledge bases, those at work when they have answered; may be called again."""

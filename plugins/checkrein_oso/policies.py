@@ -64,9 +64,8 @@ class Policies:
         core.load([*self.sources, (_PRELUDE, _DECLARATIONS)])
         return core
 
-    def inline_tests(self) -> Iterator[NativeTestResult]:
-        """Ask every `?=`, Polar's own tests; the library hands them out from the last to the first."""
-        core = self.core()
+    def inline_tests(self, core: Core) -> Iterator[NativeTestResult]:
+        """Ask every `?=`, Polar's own tests; a knowledge base hands each out once, the last one first."""
         while (query := core.next_inline_query()) is not None:
             file, line = place_in(query.source())
             name = f"{file}:{line}"
@@ -108,7 +107,7 @@ def read_policies(path: Path) -> Policies:
     digest = sha256(orjson.dumps(sources)).hexdigest()[:16]
     words = frozenset(word for text in texts for word in _WORD.findall(text))
     policies = Policies(name=path.name, sources=sources, rules=rules, words=words, revision=digest)
-    for test in policies.inline_tests():
+    for test in policies.inline_tests(core):
         if not test.passed:
             raise PolicyLoadError(f"`{test.name}`: the inline query {test.detail}")
     return policies
