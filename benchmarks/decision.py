@@ -149,9 +149,8 @@ def measure(backend: str, bundle: Path, stage: Stage, folder: Path) -> tuple[flo
 
 def main() -> None:
     """Print the table of `benchmarks/README.md`."""
-    print(
-        "| backend | policy | stage | bare, us | decision with record, us | ratio |\n|---|---|---|---|---|---|"
-    )
+    print("| backend | policy | stage | bare, us | decision with record, us | ratio |")
+    print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         small = folder / "small"
