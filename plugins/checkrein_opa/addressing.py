@@ -58,13 +58,13 @@ def parse_url(url: str) -> Address:
     Raises:
         ValueError: it is none; the message never repeats it, because a password may stand in it.
     """
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("holds a space, a control or a non-ASCII character; write it as `http://host:port`")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
         raise ValueError("is no URL; write it as `http://host:port`") from None
-    if not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError("holds a space, a control or a non-ASCII character; write it as `http://host:port`")
     if "@" in parts.netloc:
         raise ValueError("holds credentials; put the token in `token`")
     if parts.scheme not in _PORTS or not _HOST.fullmatch(host) or port == 0:

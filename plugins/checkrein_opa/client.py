@@ -79,7 +79,7 @@ class Client:
             kept = connection is not None
             try:
                 if connection is None:
-                    connection = yield from self._dialler.dial(deadline)
+                    connection = yield from self._dial(deadline)
                 return (yield from self._exchange(connection, request, deadline))
             except Lost as lost:
                 if not kept:
@@ -90,6 +90,15 @@ class Client:
                     raise EngineFailure(FailureCause.UNREACHABLE, str(lost)) from None
                 if late(deadline):
                     raise EngineFailure(FailureCause.TIMEOUT, f"{lost}, and no time to try again") from None
+
+    def _dial(self, deadline: float) -> Flow[Connection]:
+        connection = yield from self._dialler.dial(deadline)
+        if connection.speaks_unasked():
+            connection.close()
+            raise EngineFailure(
+                FailureCause.INVALID_ANSWER, "what answers speaks before it is asked; check `url`"
+            )
+        return connection
 
     def _exchange(self, connection: Connection, request: bytes, deadline: float) -> Flow[Response]:
         reader = AnswerReader()

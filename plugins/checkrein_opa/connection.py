@@ -92,12 +92,16 @@ class Connection:
         if self.spoiled or self._came or self._ended or monotonic() - self._used_at > MAX_IDLE:
             return False
         try:
-            self.sock.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
+            return self._peek() is None
         except OSError:
             return False
-        return False
+
+    def speaks_unasked(self) -> bool:
+        """Whether a new connection, in the clear, has bytes that can be no answer."""
+        try:
+            return self._tls is None and bool(self._peek())
+        except OSError:
+            return False  # asking will say why
 
     def rest(self) -> None:
         """Remember that it was used just now."""
@@ -106,6 +110,13 @@ class Connection:
     def close(self) -> None:
         """Close this process's end; may be called again."""
         self.sock.close()
+
+    def _peek(self) -> bytes | None:
+        """A byte that is there, nothing (`b""`) at the end, or None."""
+        try:
+            return self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return None
 
     def _write(self, data: bytes, deadline: float) -> Flow[None]:
         left = memoryview(data)

@@ -15,8 +15,8 @@ from checkrein_opa import OpaEngine
 
 sys.path.append(str(Path(__file__).parent))
 
-from opa_server import OpaServer  # noqa: E402 -- beside this file
-from scripted import ScriptedServer  # noqa: E402 -- the same
+from opa_server import OpaServer
+from scripted import ScriptedServer
 
 PERMITTING = """package checkrein.pre_prompt
 

@@ -1,7 +1,7 @@
-"""OPA's REST API over OPA's own engine, on loopback: what `opa run --server` does, as far as it is asked here.
+"""OPA's REST API over OPA's own engine, on loopback: what `opa run --server` does, as far as tests ask.
 
-The engine is the real one (a shared library that `make` installs into the environment); statuses, error bodies,
-warnings, redirects, health, provenance and decision log are laid out as in OPA 1.x. By hand:
+The engine is the real one (a shared library that `make` installs into the environment); statuses, error
+bodies, warnings, redirects, health, provenance and decision log are laid out as in OPA 1.x. By hand:
 
     python tests/engines/opa/opa_server.py policies/checkrein_policies/baseline/rego
 """
@@ -17,8 +17,9 @@ import uuid
 from collections.abc import Mapping
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
@@ -35,16 +36,14 @@ def bindings() -> Any:
         raise RuntimeError("OPA's engine is not installed; run `make .venv/ready`")
     if str(ENGINE) not in sys.path:
         sys.path.append(str(ENGINE))
-    import opa_bindings
-
-    return opa_bindings
+    return import_module("opa_bindings")
 
 
 class OpaServer:
     """A running OPA.
 
     Args:
-        bundle: a folder of policies and data; those below data that is named so are data, as in an OPA bundle.
+        bundle: a folder of policies and data, laid out as an OPA bundle, or one policy.
         policies: more policies: Rego by file name.
         data: more data.
         revision: of the bundle.
@@ -58,7 +57,7 @@ class OpaServer:
         decisions: its decision log, masked by `data.system.log.mask`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- each is a way that an OPA can be run
         self,
         bundle: Path | None = None,
         *,
@@ -81,8 +80,7 @@ class OpaServer:
             self._engine.add_policy(name, source)
         for value in (*_data(bundle), data or {}):
             self._engine.add_data(value)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), partial(_Handler, self))
         if tls is not None:
             # The handshake is each connection's own thread's work.
             self._server.socket = tls.wrap_socket(
@@ -92,7 +90,7 @@ class OpaServer:
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
-    def __enter__(self) -> OpaServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -117,6 +115,11 @@ class OpaServer:
         event = json.loads(json.dumps(event))
         erased = [path for path in _paths(masks[0] if masks else []) if _erase(event, path)]
         self.decisions.append({**event, **({"erased": sorted(erased)} if erased else {})})
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 512
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -274,5 +277,6 @@ def _erase(event: Any, path: str) -> bool:
 
 if __name__ == "__main__":
     with OpaServer(Path(sys.argv[1]), revision="by hand", logs="--logs" in sys.argv) as server:
-        print(server.url, flush=True)
+        sys.stdout.write(f"{server.url}\n")
+        sys.stdout.flush()
         sys.stdin.read()  # until whoever started it ends it

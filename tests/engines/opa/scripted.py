@@ -8,6 +8,7 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 
 def answer(body: bytes, *, status: str = "200 OK", version: str = "1.1", headers: str = "") -> bytes:
@@ -86,7 +87,7 @@ class ScriptedServer:
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> ScriptedServer:
+    def __enter__(self) -> Self:
         self._run(self._accept)
         return self
 

@@ -1,0 +1,531 @@
+"""Connections: kept, replaced, shared by threads and loops, bounded, and never trusted beyond one answer."""
+
+import asyncio
+import errno
+import gc
+import os
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+
+import pytest
+import uvloop
+from scripted import answer
+
+from checkrein import Effect
+from checkrein.errors import EngineFailure
+from checkrein.flow import run
+from checkrein_opa import connection
+
+PERMIT = answer(b'{"result":true}')
+DENY = answer(b'{"result":false}')
+
+
+def permits(call):
+    call.send(PERMIT)
+
+
+def go_on(flow, step):
+    while True:
+        step.perform()
+        step = flow.send(None)
+
+
+def test_one_connection_serves_one_question_after_another(scripted, engine_of, ask, question):
+    server = scripted(permits)
+    engine = engine_of(server)
+    for _ in range(10):
+        assert ask(engine, question()).effect is Effect.PERMIT
+    assert (len(server.questions), server.connections) == (10, 1)
+
+
+def test_event_loops_and_threads_share_connections(scripted, engine_of, question):
+    server = scripted(permits)
+    engine = engine_of(server)
+    for _ in range(3):
+        assert asyncio.run(engine.aevaluate(question())).effect is Effect.PERMIT
+        assert engine.evaluate(question()).effect is Effect.PERMIT
+    assert server.connections == 1
+
+
+def test_two_event_loops_at_once_do_not_disturb_each_other(opa, engine_of, question, permitting):
+    engine = engine_of(opa(permitting))
+
+    async def many():
+        return await asyncio.gather(*(engine.aevaluate(question()) for _ in range(50)))
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = [
+            one for run in [pool.submit(asyncio.run, many()) for _ in range(4)] for one in run.result()
+        ]
+    assert {one.effect for one in answers} == {Effect.PERMIT}
+    assert len(answers) == 200
+
+
+def test_a_connection_that_was_closed_meanwhile_is_replaced_whatever_the_retries(
+    scripted, engine_of, ask, question
+):
+    def script(call):
+        call.send(PERMIT)
+        call.close()
+
+    server = scripted(script)
+    engine = engine_of(server, retries=0)
+    for _ in range(5):
+        assert ask(engine, question()).effect is Effect.PERMIT
+    assert len(server.questions) == 5
+
+
+def test_a_kept_connection_that_dies_on_the_question_is_replaced_by_a_new_one(
+    scripted, engine_of, ask, question
+):
+    """What a server does that has just decided to close: the question is gone, and no answer began."""
+
+    def script(call):
+        if call.number == 2:
+            call.reset()
+        else:
+            call.send(PERMIT)
+
+    server = scripted(script)
+    engine = engine_of(server, retries=0)
+    assert [ask(engine, question()).effect for _ in range(3)] == [Effect.PERMIT] * 3
+    assert (len(server.questions), server.connections) == (4, 2)
+
+
+def test_a_new_connection_that_dies_is_tried_again_as_often_as_told(scripted, engine_of, ask, question):
+    server = scripted(lambda call: call.reset() if call.number < 4 else call.send(PERMIT))
+    assert ask(engine_of(server, retries=3), question()).effect is Effect.PERMIT
+    assert len(server.questions) == 4
+
+
+def test_no_more_often_than_told(scripted, engine_of, ask, question):
+    server = scripted(lambda call: call.reset())
+    with pytest.raises(EngineFailure) as caught:
+        ask(engine_of(server, retries=2), question())
+    assert caught.value.cause == "unreachable"
+    assert len(server.questions) == 3
+
+
+def test_an_answer_that_began_is_not_asked_for_again(scripted, engine_of, ask, question):
+    def script(call):
+        call.send(b"H")
+        call.reset()
+
+    server = scripted(script)
+    with pytest.raises(EngineFailure) as caught:
+        ask(engine_of(server, retries=5), question())
+    assert caught.value.cause == "unreachable"
+    assert len(server.questions) == 1
+
+
+def test_nobody_there_is_unreachable(engine_of, ask, question):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(EngineFailure, match="ECONNREFUSED") as caught:
+        ask(engine_of(f"http://127.0.0.1:{port}"), question())
+    assert caught.value.cause == "unreachable"
+
+
+def test_an_answer_that_nobody_asked_for_is_never_taken_for_the_next_one(scripted, engine_of, ask, question):
+    """A second answer in the same breath condemns both; one that comes later condemns its connection."""
+    late = threading.Event()
+
+    def script(call):
+        if call.number == 1:
+            call.send(DENY)
+            call.send(PERMIT)
+            late.set()
+        else:
+            call.send(DENY)
+
+    server = scripted(script)
+    engine = engine_of(server)
+    try:
+        assert ask(engine, question()).effect is Effect.DENY
+    except EngineFailure as failure:
+        assert failure.cause == "invalid_answer"  # noqa: PT017 -- both are right
+    assert late.wait(10)
+    assert ask(engine, question()).effect is Effect.DENY
+    assert server.connections == 2
+
+
+def test_what_speaks_before_it_is_asked_is_not_asked():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(0)
+        fresh = connection.Connection(ours)
+        assert not fresh.speaks_unasked()
+        assert fresh.reusable()
+        theirs.sendall(PERMIT)
+        assert fresh.speaks_unasked()
+        assert not fresh.reusable()
+
+
+def test_what_has_ended_is_not_asked_again():
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.settimeout(0)
+        kept = connection.Connection(ours)
+        theirs.close()
+        assert not kept.reusable()
+        assert not kept.speaks_unasked()
+
+
+def test_a_connection_that_timed_out_is_not_used_again(scripted, engine_of, ask, question):
+    """Its late answer would be the next question's."""
+    go = threading.Event()
+
+    def script(call):
+        if call.number == 1:
+            go.wait(10)
+            call.send(PERMIT)
+        else:
+            call.send(DENY)
+
+    server = scripted(script)
+    engine = engine_of(server, timeout=0.1)
+    with pytest.raises(EngineFailure) as caught:
+        ask(engine, question())
+    assert caught.value.cause == "timeout"
+    go.set()
+    assert ask(engine, question()).effect is Effect.DENY
+    assert server.connections == 2
+
+
+def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    scripted, engine_of, ask, question, monkeypatch
+):
+    server = scripted(permits)
+    engine = engine_of(server)
+    ask(engine, question())
+    monkeypatch.setattr(connection, "MAX_IDLE", -1.0)
+    ask(engine, question())
+    assert server.connections == 2
+
+
+def test_sixteen_threads_each_get_their_own_answer(opa, engine_of, question):
+    policy = 'package checkrein.pre_prompt\ndecision := {"allow": true, "reasons": [input.resource.id]}\n'
+    engine = engine_of(opa(policy))
+
+    def work(number):
+        for turn in range(25):
+            model = f"model-{number}-{turn}"
+            (reason,) = engine.evaluate(question(model=model)).reasons
+            assert reason.message == model
+
+    with ThreadPoolExecutor(16) as pool:
+        for done in [pool.submit(work, number) for number in range(16)]:
+            done.result()
+
+
+async def test_a_thousand_tasks_each_get_their_own_answer_over_few_connections(opa, engine_of, question):
+    policy = 'package checkrein.pre_prompt\ndecision := {"allow": true, "reasons": [input.resource.id]}\n'
+    engine = engine_of(opa(policy), connections=16)
+
+    async def one(number):
+        (reason,) = (await engine.aevaluate(question(model=f"model-{number}"))).reasons
+        return reason.message == f"model-{number}"
+
+    assert all(await asyncio.gather(*(one(number) for number in range(1000))))
+    assert len(engine._client._idle) <= 16
+
+
+def test_no_more_connections_than_told_are_open_at_once(scripted, engine_of, question):
+    go = threading.Event()
+
+    def script(call):
+        go.wait(10)
+        call.send(PERMIT)
+
+    server = scripted(script)
+    engine = engine_of(server, connections=3)
+    with ThreadPoolExecutor(12) as pool:
+        asked = [pool.submit(engine.evaluate, question()) for _ in range(12)]
+        while len(server.questions) < 3:
+            pass
+        go.set()
+        assert {one.result().effect for one in asked} == {Effect.PERMIT}
+    assert server.connections == 3
+
+
+@pytest.mark.parametrize(("answers", "cause"), [(True, "engine_error"), (False, "timeout")])
+def test_whoever_waits_in_vain_meets_an_outage_only_if_opa_answers_nobody(
+    scripted, engine_of, answers, cause
+):
+    """A flood of calls must not come by an opening."""
+    client = engine_of(scripted(permits), connections=2)._client
+    run(client._enter(monotonic() + 10))
+    asked = client.ask(b"GET / HTTP/1.1\r\n\r\n", monotonic() + 10)
+    step = next(asked)  # both places are taken
+    waiting = [client._enter(monotonic() + 10) for _ in range(2)]
+    for one in waiting:
+        next(one)
+    if answers:
+        with pytest.raises(StopIteration):
+            go_on(asked, step)
+        with pytest.raises(StopIteration):
+            waiting[0].send(None)  # the first come has the place
+    else:
+        asked.close()
+    # Woken by its deadline:
+    with pytest.raises(EngineFailure) as caught:
+        waiting[1].send(None)
+    assert caught.value.cause == cause
+
+
+def test_whoever_waits_behind_an_opa_that_answers_nobody_meets_an_outage(scripted, engine_of, question):
+    server = scripted(lambda call: call.hang())
+    engine = engine_of(server, connections=1, timeout=0.1)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(engine.evaluate, question()) for _ in range(4)]
+        assert {str(one.exception().cause) for one in asked} == {"timeout"}
+
+
+def test_running_out_of_sockets_here_is_no_outage_there(engine_of, ask, question, monkeypatch):
+    def none_left(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    engine = engine_of("http://127.0.0.1:1")
+    asked = question()
+    if ask.__name__ == "awaiting":
+        monkeypatch.setattr("checkrein_opa.dialling.socket.socket", none_left)
+        flow = engine._ask(asked)
+        with pytest.raises(EngineFailure, match="EMFILE") as caught:
+            next(flow)
+    else:
+        monkeypatch.setattr("checkrein_opa.dialling.socket.socket", none_left)
+        with pytest.raises(EngineFailure, match="EMFILE") as caught:
+            ask(engine, asked)
+    assert caught.value.cause == "engine_error"
+
+
+def test_names_are_resolved_and_each_of_their_addresses_tried(
+    scripted, engine_of, ask, question, monkeypatch
+):
+    server = scripted(permits)
+    with socket.create_server(("127.0.0.2", 0)) as closed:
+        refused = closed.getsockname()
+
+    def resolve(host, port, **_):
+        assert host == "opa.internal"
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", refused),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    engine = engine_of(f"http://opa.internal:{server.port}")
+    assert ask(engine, question()).effect is Effect.PERMIT
+    assert b"\r\nHost: opa.internal:%d\r\n" % server.port in server.questions[0]
+
+
+def test_a_name_that_does_not_resolve_is_unreachable(engine_of, ask, question, monkeypatch):
+    def resolve(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(EngineFailure, match="does not resolve") as caught:
+        ask(engine_of("http://opa.internal:8181"), question())
+    assert caught.value.cause == "unreachable"
+
+
+def test_a_resolver_that_hangs_holds_up_one_thread_and_no_caller(engine_of, ask, question, monkeypatch):
+    go = threading.Event()
+    asked = []
+
+    def resolve(*_, **__):
+        asked.append(1)
+        go.wait(10)
+        raise socket.gaierror(socket.EAI_AGAIN, "later")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    engine = engine_of("http://opa.internal:8181", timeout=0.05)
+    try:
+        for _ in range(3):
+            with pytest.raises(EngineFailure, match="not resolved") as caught:
+                ask(engine, question())
+            assert caught.value.cause == "timeout"
+    finally:
+        go.set()
+    assert len(asked) == 1
+
+
+def test_localhost_is_found(opa, engine_of, ask, question, permitting):
+    server = opa(permitting)
+    assert ask(engine_of(f"http://localhost:{server.port}"), question()).effect is Effect.PERMIT
+
+
+async def test_a_cancelled_question_passes_its_cancellation_on_and_gives_its_place_back(
+    scripted, engine_of, question
+):
+    reached = threading.Event()
+
+    def script(call):
+        if call.number == 1:
+            reached.set()
+            call.hang()
+        call.send(PERMIT)
+
+    server = scripted(script)
+    engine = engine_of(server, connections=1)
+    first = asyncio.create_task(engine.aevaluate(question()))
+    await asyncio.to_thread(reached.wait, 10)
+    second = asyncio.create_task(engine.aevaluate(question()))
+    third = asyncio.create_task(engine.aevaluate(question()))
+    await asyncio.sleep(0)
+    second.cancel()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert (await third).effect is Effect.PERMIT
+    assert server.connections == 2
+
+
+async def test_an_answer_that_has_come_counts_however_late_the_loop_looks(scripted, engine_of, question):
+    """Another engine's evaluation can hold the process up past the deadline: that is no outage of OPA."""
+    answered = threading.Event()
+
+    def script(call):
+        call.send(PERMIT)
+        if call.number == 2:
+            answered.set()
+
+    engine = engine_of(scripted(script), timeout=0.05)
+    engine.evaluate(question())  # connected
+    task = asyncio.create_task(engine.aevaluate(question()))
+    await asyncio.sleep(0)  # asked
+    assert answered.wait(10)
+    threading.Event().wait(0.1)  # the loop stands still
+    assert (await task).effect is Effect.PERMIT
+
+
+async def test_the_event_loop_goes_on_while_opa_thinks(scripted, engine_of, question):
+    go = threading.Event()
+
+    def script(call):
+        go.wait(10)
+        call.send(PERMIT)
+
+    task = asyncio.create_task(engine_of(scripted(script)).aevaluate(question()))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not task.done()
+    go.set()
+    assert (await task).effect is Effect.PERMIT
+
+
+def test_a_loop_without_readers_is_served_by_a_thread(scripted, engine_of, question, monkeypatch):
+    monkeypatch.setattr("checkrein_opa.engine._LOOPS_WITHOUT_READERS", (asyncio.AbstractEventLoop,))
+    seen = []
+    server = scripted(permits)
+    engine = engine_of(server)
+    evaluate = engine.evaluate
+    monkeypatch.setattr(
+        engine, "evaluate", lambda request: seen.append(threading.current_thread()) or evaluate(request)
+    )
+    assert asyncio.run(engine.aevaluate(question())).effect is Effect.PERMIT
+    assert seen != [threading.main_thread()]
+
+
+def test_uvloop_serves_too(opa, engine_of, question, permitting):
+    engine = engine_of(opa(permitting))
+
+    async def many():
+        return await asyncio.gather(*(engine.aevaluate(question()) for _ in range(100)))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert {one.effect for one in runner.run(many())} == {Effect.PERMIT}
+
+
+def test_closing_twice_is_closing(scripted, engine_of, ask, question):
+    server = scripted(permits)
+    engine = engine_of(server)
+    ask(engine, question())
+    engine.close()
+    engine.close()
+    asyncio.run(engine.aclose())
+    assert not engine._client._idle
+    with pytest.raises(EngineFailure, match="closed") as caught:
+        ask(engine, question())
+    assert caught.value.cause == "engine_error"
+
+
+def test_a_question_that_is_under_way_when_the_engine_closes_ends_and_leaves_nothing_open(
+    scripted, engine_of, question
+):
+    reached, go = threading.Event(), threading.Event()
+
+    def script(call):
+        reached.set()
+        go.wait(10)
+        call.send(PERMIT)
+
+    engine = engine_of(scripted(script))
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(engine.evaluate, question())
+        assert reached.wait(10)
+        engine.close()
+        go.set()
+        assert asked.result().effect is Effect.PERMIT
+    assert not engine._client._idle
+
+
+def test_nothing_stays_open_after_failures(scripted, engine_of, ask, question):
+    """An unclosed socket would be a warning, and warnings are errors here."""
+    server = scripted(lambda call: call.reset())
+    engine = engine_of(server)
+    for _ in range(5):
+        with pytest.raises(EngineFailure):
+            ask(engine, question())
+    engine.close()
+    gc.collect()
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_forked_child_leaves_its_parents_connections_alone(scripted, engine_of, question, closed):
+    server = scripted(permits)
+    engine = engine_of(server)
+    engine.evaluate(question())
+    if closed:
+        engine.close()
+    asked = question()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        word = b"failed"
+        try:
+            word = engine.evaluate(asked).effect.value.encode()
+        except EngineFailure as failure:
+            word = failure.detail.encode()
+        finally:
+            os.write(writer, word)
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as told:
+        word = told.read()
+    os.waitpid(child, 0)
+    assert word == (b"the engine is closed" if closed else b"permit")
+    if not closed:
+        assert engine.evaluate(asked).effect is Effect.PERMIT
+        assert server.connections == 2
+        assert len(server.questions) == 3
+
+
+def test_a_fork_in_the_middle_of_everything_leaves_the_child_no_locked_lock(scripted, engine_of, question):
+    server = scripted(permits)
+    engine = engine_of(server, connections=1)
+    asked = question()
+    with engine._client._lock, engine._readiness._lock:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                code = 0 if engine.evaluate(asked).effect is Effect.PERMIT else 2
+            finally:
+                os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0

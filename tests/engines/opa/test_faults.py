@@ -1,0 +1,285 @@
+"""What a server can do wrong, and the cause that each comes to: only outages may ever open."""
+
+import json
+from itertools import product
+
+import pytest
+from scripted import answer
+
+from checkrein import Effect
+from checkrein.errors import EngineFailure
+
+TRUE = b'{"result":true}'
+
+
+def opa_error(code, *inner):
+    errors = [{"code": one, "message": "SECRET", "location": {"file": "SECRET"}} for one in inner]
+    return json.dumps({"code": code, "message": "SECRET", **({"errors": errors} if errors else {})}).encode()
+
+
+def says(data):
+    return lambda call: call.send(data)
+
+
+def then_ends(data):
+    def script(call):
+        call.send(data)
+        call.close()
+
+    return script
+
+
+def then_resets(data):
+    def script(call):
+        call.send(data)
+        call.reset()
+
+    return script
+
+
+def then_hangs(data):
+    def script(call):
+        call.send(data)
+        call.hang()
+
+    return script
+
+
+STATUSES = {
+    "redirect": ("invalid_answer", answer(TRUE, status="301 Moved", headers="Location: /v1/data\r\n")),
+    "temporary redirect": ("invalid_answer", answer(TRUE, status="307 x", headers="Location: /\r\n")),
+    "not modified": ("invalid_answer", b"HTTP/1.1 304 Not Modified\r\n\r\n"),
+    "no content": ("invalid_answer", b"HTTP/1.1 204 No Content\r\n\r\n"),
+    "created": ("invalid_answer", answer(TRUE, status="201 Created")),
+    "partial": ("invalid_answer", answer(TRUE, status="206 Partial")),
+    "bad request": ("engine_error", answer(opa_error("invalid_parameter"), status="400 x")),
+    "unauthorised": ("engine_error", answer(b"", status="401 x")),
+    "forbidden": ("engine_error", answer(b"<html>SECRET", status="403 x")),
+    "not found": ("engine_error", answer(b"SECRET", status="404 x")),
+    "too large": ("engine_error", answer(b"", status="413 x")),
+    "too many": ("engine_error", answer(b"", status="429 x")),
+    "internal": ("unreachable", answer(b"SECRET", status="500 x")),
+    "internal of OPA": ("unreachable", answer(opa_error("internal_error"), status="500 x")),
+    "bad gateway": ("unreachable", answer(b"<html>SECRET", status="502 x")),
+    "unavailable": ("unreachable", answer(b"", status="503 x")),
+    "gateway timeout": ("unreachable", answer(b"", status="504 x")),
+    "conflict": (
+        "engine_error",
+        answer(opa_error("internal_error", "eval_conflict_error"), status="500 x"),
+    ),
+    "built-in": ("engine_error", answer(opa_error("internal_error", "eval_builtin_error"), status="500 x")),
+    "with": ("engine_error", answer(opa_error("internal_error", "eval_with_merge_error"), status="500 x")),
+    "cancelled": ("engine_error", answer(opa_error("internal_error", "eval_cancel_error"), status="500 x")),
+}
+BODIES = {
+    "empty": b"",
+    "HTML": b"<html>SECRET</html>",
+    "truncated": b'{"result":tru',
+    "trailing": b'{"result":true} true',
+    "two": b'{"result":true}{"result":true}',
+    "array": b'[{"result":true}]',
+    "true": b"true",
+    "null": b"null",
+    "NaN": b'{"result":true,"x":NaN}',
+    "twice": b'{"result":false,"result":true}',
+    "twice inside": b'{"result":{"allow":false,"allow":true}}',
+    "twice, spelt otherwise": b'{"result":{"allow":false,"\\u0061llow":true}}',
+    "not UTF-8": b'{"result":true,"x":"\xff"}',
+    "surrogate": b'{"result":{"allow":true,"reasons":["\\ud800"]}}',
+    "deep": b'{"result":true,"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "byte order mark": b'\xef\xbb\xbf{"result":true}',
+    "UTF-16": '{"result":true}'.encode("utf-16"),
+    "gzip": b"\x1f\x8b\x08\x00",
+    "string": b'{"result":"true"}',
+    "number": b'{"result":1}',
+    "null result": b'{"result":null}',
+    "id": b'{"result":true,"decision_id":7}',
+    "id of lines": b'{"result":true,"decision_id":"a\\nb"}',
+    "long id": b'{"result":true,"decision_id":"' + b"a" * 300 + b'"}',
+    "provenance": b'{"result":true,"provenance":[]}',
+    "bundles": b'{"result":true,"provenance":{"bundles":[1]}}',
+    "bundle": b'{"result":true,"provenance":{"bundles":{"a":1}}}',
+    "revision": b'{"result":true,"provenance":{"bundles":{"a":{"revision":1}}}}',
+    "revision of lines": b'{"result":true,"provenance":{"bundles":{"a":{"revision":"x\\ny"}}}}',
+}
+
+
+@pytest.mark.parametrize("fault", STATUSES)
+def test_a_status_has_its_cause(scripted, engine_of, ask, question, fault):
+    cause, data = STATUSES[fault]
+    server = scripted(says(data))
+    with pytest.raises(EngineFailure) as caught:
+        ask(engine_of(server), question())
+    assert caught.value.cause == cause
+    assert "SECRET" not in caught.value.detail
+    assert len(server.questions) == 1  # neither followed nor asked again
+
+
+@pytest.mark.parametrize("fault", BODIES)
+def test_a_body_that_is_no_answer_is_invalid(scripted, engine_of, ask, question, fault):
+    server = scripted(says(answer(BODIES[fault])))
+    with pytest.raises(EngineFailure) as caught:
+        ask(engine_of(server), question())
+    assert caught.value.cause == "invalid_answer"
+    assert "SECRET" not in caught.value.detail
+
+
+def test_a_warning_is_an_error_whatever_the_result(scripted, engine_of, ask, question):
+    body = b'{"result":true,"warning":{"code":"api_usage_warning","message":"SECRET"}}'
+    with pytest.raises(EngineFailure, match="api_usage_warning") as caught:
+        ask(engine_of(scripted(says(answer(body)))), question())
+    assert caught.value.cause == "engine_error"
+    assert "SECRET" not in caught.value.detail
+
+
+def test_codes_that_are_no_codes_are_not_repeated(scripted, engine_of, ask, question):
+    body = json.dumps({"code": "SECRET words", "errors": [{"code": "a\nb"}, 7, {"code": "rego_type_error"}]})
+    with pytest.raises(EngineFailure) as caught:
+        ask(engine_of(scripted(says(answer(body.encode(), status="400 x")))), question())
+    assert caught.value.detail == "`400`: OPA answers an error: `rego_type_error`"
+
+
+CUTS = {
+    "nothing": b"",
+    "half a status": b"HTTP/1.",
+    "half a head": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "no body": b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n",
+    "half a body": b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"result":true}',
+    "half a chunk": b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nf\r\n{"result":tr',
+    "no last chunk": b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nf\r\n{"result":true}\r\n',
+}
+
+
+@pytest.mark.parametrize("fault", [*product([then_ends, then_resets], CUTS)])
+def test_a_connection_that_is_cut_before_the_body_ended_is_an_outage(
+    scripted, engine_of, ask, question, fault
+):
+    how, cut = fault
+    with pytest.raises(EngineFailure) as caught:
+        ask(engine_of(scripted(how(CUTS[cut]))), question())
+    assert caught.value.cause == "unreachable"
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_server_that_falls_silent_is_a_timeout(scripted, engine_of, ask, question, cut):
+    server = scripted(then_hangs(CUTS[cut]))
+    with pytest.raises(EngineFailure) as caught:
+        ask(engine_of(server, timeout=0.05), question())
+    assert caught.value.cause == "timeout"
+    assert len(server.questions) == 1
+
+
+def test_the_deadline_is_one_for_the_whole_answer_and_not_for_each_piece(scripted, engine_of, ask, question):
+    sent = []
+    server = scripted(lambda call: sent.append(call.drip(answer(TRUE + b" " * 10_000), 0.005)))
+    with pytest.raises(EngineFailure) as caught:
+        ask(engine_of(server, timeout=0.1), question())
+    assert caught.value.cause == "timeout"
+    server.__exit__()
+    assert sent[0] < 10_000
+
+
+def test_the_deadline_is_one_for_all_tries(scripted, engine_of, ask, question):
+    def script(call):
+        call.stop.wait(0.04)
+        call.reset()
+
+    server = scripted(script)
+    with pytest.raises(EngineFailure) as caught:
+        ask(engine_of(server, timeout=0.1, retries=5), question())
+    assert caught.value.cause == "timeout"
+    assert 2 <= len(server.questions) <= 3
+
+
+def test_an_answer_in_chunks_counts(scripted, engine_of, ask, question):
+    data = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n{"resu\r\n9\r\nlt":true}\r\n0\r\n\r\n'
+    assert ask(engine_of(scripted(says(data))), question()).effect is Effect.PERMIT
+
+
+def test_an_answer_that_ends_with_its_connection_counts(scripted, engine_of, ask, question):
+    server = scripted(then_ends(b'HTTP/1.0 200 OK\r\n\r\n{"result":true}'))
+    assert ask(engine_of(server), question()).effect is Effect.PERMIT
+
+
+def test_a_cut_answer_without_a_length_never_passes_for_a_whole_one(scripted, engine_of, ask, question):
+    server = scripted(then_ends(b'HTTP/1.0 200 OK\r\n\r\n{"result":true'))
+    with pytest.raises(EngineFailure) as caught:
+        ask(engine_of(server), question())
+    assert caught.value.cause == "invalid_answer"
+
+
+def test_a_huge_answer_is_refused_before_it_has_come(scripted, engine_of, ask, question):
+    def script(call):
+        call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+        call.hang()
+
+    with pytest.raises(EngineFailure, match="over `8388608` bytes") as caught:
+        ask(engine_of(scripted(script)), question())
+    assert caught.value.cause == "invalid_answer"
+
+
+def test_what_speaks_no_http_is_no_outage(scripted, engine_of, ask, question):
+    server = scripted(lambda _: None, greet=lambda call: call.send(b"220 mail.example.com ESMTP\r\n"))
+    with pytest.raises(EngineFailure, match="what answers speaks") as caught:
+        ask(engine_of(server), question())
+    assert caught.value.cause == "invalid_answer"
+
+
+def test_a_large_question_that_is_refused_early_is_no_outage(scripted, engine_of, ask, question):
+    """A caller who sends much must not come by an opening: the refusal is read though the rest is not."""
+
+    def refuse(call):
+        call.sock.recv(100)
+        call.send(answer(b"", status="413 Too Large", headers="Connection: close\r\n"))
+        call.hang()
+
+    server = scripted(lambda _: None, greet=refuse)
+    engine = engine_of(server, input=["context.prompt.text"])
+    with pytest.raises(EngineFailure, match="`413`") as caught:
+        ask(engine, question("x" * 3_900_000))
+    assert caught.value.cause == "engine_error"
+
+
+HEALTHS = {
+    "unready": ("unreachable", answer(b'{"error":"SECRET"}', status="500 x")),
+    "behind a gateway that is away": ("unreachable", answer(b"", status="503 x")),
+    "not to be read": ("engine_error", answer(b"", status="401 x")),
+    "hidden": ("engine_error", answer(b"", status="404 x")),
+    "moved": ("engine_error", answer(b"", status="302 x")),
+    "nonsense": ("invalid_answer", b"nonsense\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("health", HEALTHS)
+def test_an_undefined_rule_is_an_outage_only_where_opa_itself_says_so(
+    scripted, engine_of, ask, question, health
+):
+    """Callers can bring about an undefined rule: leave out a property, for instance."""
+    cause, data = HEALTHS[health]
+    server = scripted(lambda call: call.send(data if b"/health" in call.request else answer(b"{}")))
+    with pytest.raises(EngineFailure) as caught:
+        ask(engine_of(server), question())
+    assert caught.value.cause == cause
+
+
+def test_a_health_that_never_comes_is_a_timeout(scripted, engine_of, ask, question):
+    server = scripted(lambda call: call.hang() if b"/health" in call.request else call.send(answer(b"{}")))
+    with pytest.raises(EngineFailure) as caught:
+        ask(engine_of(server, timeout=0.1), question())
+    assert caught.value.cause == "timeout"
+
+
+def test_several_bundles_are_named_with_their_revisions(scripted, engine_of, ask, question):
+    bundles = {"b": {"revision": "2"}, "a": {"revision": "1"}, "c": {}}
+    body = json.dumps({"result": True, "provenance": {"version": "1.20.2", "bundles": bundles}}).encode()
+    assert ask(engine_of(scripted(says(answer(body)))), question()).revision == "a=1, b=2"
+
+
+def test_the_older_form_of_a_revision_is_read(scripted, engine_of, ask, question):
+    body = b'{"result":true,"provenance":{"version":"0.10","revision":"old"}}'
+    assert ask(engine_of(scripted(says(answer(body)))), question()).revision == "old"
+
+
+def test_a_long_revision_is_shortened(scripted, engine_of, ask, question):
+    body = json.dumps({"result": True, "provenance": {"bundles": {"a": {"revision": "x" * 9999}}}}).encode()
+    assert len(ask(engine_of(scripted(says(answer(body)))), question()).revision) == 256
