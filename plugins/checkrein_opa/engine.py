@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from time import monotonic
 from types import MappingProxyType
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 from weakref import WeakSet
 
 from checkrein.document import EvaluationRequest
 from checkrein.engine import EngineOptions
 from checkrein.errors import EngineFailure, FailureCause, PolicyLoadError
 from checkrein.flow import Flow, arun, run
+from checkrein.rule_answer import UNDEFINED, verdict_of
 from checkrein.rule_answer import UNDEFINED, verdict_of
 from checkrein.vocabulary import Effect, Stage, Verdict
 
