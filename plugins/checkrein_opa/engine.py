@@ -16,7 +16,6 @@ from checkrein.engine import EngineOptions
 from checkrein.errors import EngineFailure, FailureCause, PolicyLoadError
 from checkrein.flow import Flow, arun, run
 from checkrein.rule_answer import UNDEFINED, verdict_of
-from checkrein.rule_answer import UNDEFINED, verdict_of
 from checkrein.vocabulary import Effect, Stage, Verdict
 
 from .addressing import parse_url, path_of
@@ -177,8 +176,8 @@ class OpaEngine:
 
 def _verdict(rule: str, answer: OpaAnswer) -> Verdict:
     """The same reading as the embedded engine's: the same bundle gives the same verdicts."""
-    value: Any = UNDEFINED if answer.value is NO_RESULT else answer.value
-    verdict: Verdict = verdict_of(rule, value, revision=answer.revision)
+    value = UNDEFINED if answer.value is NO_RESULT else answer.value
+    verdict = verdict_of(rule, value, revision=answer.revision)
     if answer.decision_id is None:
         return verdict
     return replace(verdict, policy_ids=(*verdict.policy_ids, f"decision_id:{answer.decision_id}"))
