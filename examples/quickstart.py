@@ -209,7 +209,7 @@ def main() -> None:
         parser.error("--live needs OPENAI_API_KEY")
     console = Console()
     # A table that has to break its words says less than one that is a little too wide.
-    console.width = max(console.width, 128)
+    console.width = max(console.width, 132)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         upstream = None if live else stack.enter_context(Upstream(answer))
@@ -232,7 +232,7 @@ def main() -> None:
         table = Table(
             "who",
             "through",
-            Column("asked", min_width=36),
+            Column("asked", min_width=28),
             "stage",
             "outcome",
             "why",
