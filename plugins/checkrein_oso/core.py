@@ -28,14 +28,13 @@ class PolarError(Exception):
 
     Args:
         kind: its name of the error, for instance `QueryTimeout`.
-        message: its first line; while loading it quotes the policy alone, while evaluating it can quote the
-            prompt.
+        message: its words, while loading; those of an evaluation quote the values at hand and are not kept.
         file: the policy file that it names, or None.
         line: the line there, from 1, or None.
     """
 
     def __init__(self, kind: str, message: str, file: str | None, line: int | None) -> None:
-        super().__init__(kind)  # never the message: whoever prints this must not print a prompt
+        super().__init__(kind)
         self.kind = kind
         self.message = message
         self.file = file
@@ -79,7 +78,7 @@ class Core:
         files = [{"src": text, "filename": name} for name, text in sources]
         result = lib.polar_load(self._pointer, _json(files))
         warnings = _messages(lib.polar_next_polar_message, self._pointer)
-        _value(result)
+        _value(result, loading=True)
         return warnings
 
     def query(self, term: bytes) -> Query:
@@ -145,25 +144,24 @@ def place_in(text: str) -> tuple[str | None, int | None]:
     return (found["file"], int(found["line"])) if found else (None, None)
 
 
-def _value(result: Any) -> Any:
+def _value(result: Any, *, loading: bool = False) -> Any:
     """The pointer in a result; the result itself is given back."""
     value, error = result.result, result.error
     # Every result type is two pointers, and one function frees them all.
     lib.result_free(ffi.cast("polar_CResult_c_void *", result))
     if error != ffi.NULL:
-        raise _error(orjson.loads(_string(error)))
+        raise _error(orjson.loads(_string(error)), loading=loading)
     return value
 
 
-def _error(answer: Mapping[str, Any]) -> PolarError:
+def _error(answer: Mapping[str, Any], *, loading: bool) -> PolarError:
     ((kind, body),) = answer["kind"].items()
     if isinstance(body, dict) and len(body) == 1:
         (kind,) = body
     elif isinstance(body, str):
         kind = body
-    formatted = str(answer["formatted"])
-    message = formatted.rpartition("\n\n")[2] if formatted.startswith("trace") else formatted
-    return PolarError(str(kind), message.partition("\n")[0], *place_in(formatted))
+    message = str(answer["formatted"])
+    return PolarError(str(kind), message if loading else "", *place_in(message))
 
 
 def _string(pointer: Any) -> bytes:

@@ -37,6 +37,7 @@ type obligation(subject, action, resource, context, obligation);
 _ASKED: Final = {"permit": 4, "allow": 3, "deny": 5, "obligation": 5}
 _WORD: Final = re.compile(r"[A-Za-z_]\w*")
 _COMMENT_OR_STRING: Final = re.compile(r'"(?:\\.|[^"\\])*"|#[^\n]*')
+_AT: Final = re.compile(r"\s*at line \d+, column \d+.*", re.DOTALL)
 _BLOCK: Final = re.compile(r"\b(?:actor|resource)\s+\w+\s*\{")
 
 
@@ -181,13 +182,17 @@ def _exists(core: Core, name: str, arity: int) -> bool:
 def _refuse_warning(name: str, warning: str, *, blocks: bool) -> None:
     if "does not contain an allow rule" in warning:
         return
-    if "does not call the" in warning and "has_permission" in warning and not blocks:
-        return  # our own declarations are blocks without permissions
-    problem = " ".join(warning.partition(":\n\t")[0].split())
-    raise _located(name, problem, *place_in(warning))
+    if "does not call the" in warning and "has_permission" in warning:
+        if not blocks:
+            return  # our own declarations are blocks without permissions
+        warning = (
+            "a block gives permissions and no rule asks for them; write "
+            "`allow(actor, action, resource) if has_permission(actor, action, resource);`"
+        )
+    raise _located(name, warning, *place_in(warning))
 
 
 def _located(name: str, problem: str, file: str | None, line: int | None) -> PolicyLoadError:
-    text = re.sub(r" at line \d+, column \d+.*", "", problem).rstrip(":")
+    text = " ".join(_AT.sub("", problem).split())
     where = f"`{file}:{line}`" if file else f"`{name}`"
     return PolicyLoadError(f"{where}: {text[:1].lower()}{text[1:]}")

@@ -207,6 +207,8 @@ def test_nothing_is_printed(engine_of, request_of, capfd):
         "ctx.secret > 3",
         "{a: ctx.secret}.get(5) = 1",
         "[ctx.secret].absent = 1",
+        "name = ctx.secret and x = s.(name) and x = x",
+        "name = ctx.secret and x = [1].(name) and x = x",
     ],
 )
 def test_an_error_shows_its_place_and_no_value(holds, condition):
