@@ -16,7 +16,7 @@ demo: .venv/ready
 	$(BIN)/python examples/quickstart.py $(ARGS)
 
 test: .venv/ready
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

@@ -1,0 +1,99 @@
+"""Nothing runs this: `make lint` type-checks it, as the code of somebody who uses the public names."""
+
+from collections.abc import Callable
+from typing import assert_type
+
+from langchain_core.messages import AIMessage
+from langchain_openai import ChatOpenAI
+
+from checkrein import (
+    AccessRequest,
+    Decision,
+    Effect,
+    EnforcementPoint,
+    Entity,
+    Origin,
+    PolicyDenied,
+    Segment,
+    Stage,
+    Verdict,
+    acting_as,
+)
+from checkrein.document import EvaluationRequest
+from checkrein.engine import PolicyEngine, RemotePolicyEngine
+from checkrein.testing import (
+    FailingEngine,
+    StaticEngine,
+    Upstream,
+    capture_decisions,
+    deny,
+    obligation,
+    permit,
+)
+from checkrein_langchain import GuardedChatModel, PolicyCallbackHandler, guard
+
+
+class OwnEngine:
+    """An engine of a third party: the protocol is all that it has to meet."""
+
+    name = "own"
+    remote = False
+    revision: str | None = None
+    stages = frozenset(Stage)
+
+    def evaluate(self, request: EvaluationRequest) -> Verdict:
+        """Permit what is short."""
+        short = len(request.json()) < len(self.name)
+        return permit() if short else deny("long", "too long")
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def kernel() -> None:
+    """The enforcement point and what it takes and gives."""
+    engine: PolicyEngine = OwnEngine()
+    pep = EnforcementPoint(engine, record=print)
+    request = AccessRequest(
+        stage=Stage.PRE_PROMPT,
+        subject=Entity(type="user", id="alice", properties={"tier": "pro"}),
+        resource=Entity(type="model", id="gpt-4o"),
+        segments=(Segment(path=(0,), role="user", origin=Origin.USER, text="hello"),),
+    )
+    decision = pep.decide(request)
+    assert_type(decision, Decision)
+    assert_type(decision.denied, bool)
+    assert_type(decision.effect, Effect | None)
+    assert_type(pep.subscribe(print), Callable[[], None])
+    try:
+        decision.raise_if_denied()
+    except PolicyDenied as denied:
+        assert_type(denied.decision, Decision)
+        assert_type(denied.code, str)
+
+
+async def kernel_asynchronously(pep: EnforcementPoint, request: AccessRequest) -> Decision:
+    """The same, awaited."""
+    return await pep.adecide(request)
+
+
+def doubles() -> None:
+    """The test doubles are engines."""
+    embedded: PolicyEngine = StaticEngine({Stage.PRE_PROMPT: permit(obligation("redact", types=["email"]))})
+    remote: RemotePolicyEngine = FailingEngine("timeout", remote=True)
+    pep = EnforcementPoint(embedded, record=print)
+    with capture_decisions(pep) as decisions, Upstream(reply="hello") as upstream:
+        assert_type(decisions, list[Decision])
+        assert_type(upstream.url, str)
+    remote.close()
+
+
+def langchain(pep: EnforcementPoint) -> None:
+    """The LangChain host."""
+    model = guard(ChatOpenAI(model="gpt-4o"), pep)
+    assert_type(model, GuardedChatModel)
+    with acting_as("alice") as subject:
+        assert_type(subject, Entity)
+        assert_type(model.invoke("hello"), AIMessage)
+    assert_type(model.acting_as("alice"), GuardedChatModel)
+    PolicyCallbackHandler(pep)
