@@ -124,7 +124,7 @@ class CasbinEngine:
         return self._snapshot.verdict(request)
 
     def follow(
-        self, make_watcher: Callable[[Callable[..., None]], Any] | None, refresh: int | None = None
+        self, make_watcher: Callable[[Callable[..., None]], Any] | None, refresh: float | None = None
     ) -> None:
         """Reload whenever a watcher tells of a change, or time has passed; again in a forked process.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Event, Thread
+from time import monotonic
 from typing import Any, Final
 
 __all__ = ["Follower"]
@@ -28,7 +29,7 @@ class Follower:
         self,
         reload: Callable[[], None],
         make_watcher: Callable[[Callable[..., None]], Any] | None,
-        refresh: int | None,
+        refresh: float | None,
     ) -> None:
         self._reload = reload
         self._told = Event()
@@ -53,12 +54,16 @@ class Follower:
 
     def _run(self) -> None:
         listens = getattr(self._watcher, "should_reload", None)
-        waiting = self._refresh or (_CHECK if callable(listens) else None)
+        waits = [one for one in (self._refresh, _CHECK if callable(listens) else None) if one is not None]
+        read = monotonic()
         while True:
-            told = self._told.wait(waiting)
+            told = self._told.wait(min(waits, default=None))
             self._told.clear()
             if self._closed:
                 return
-            # A watcher that had lost its connection has missed messages.
-            if told or self._refresh is not None or (callable(listens) and listens()):
+            due = self._refresh is not None and monotonic() - read >= self._refresh
+            # A watcher that had lost its connection has missed messages; asked, it connects again.
+            lost = callable(listens) and not told and bool(listens())
+            if told or due or lost:
                 self._reload()
+                read = monotonic()

@@ -205,7 +205,9 @@ class Compiler:
 
     def _constant(self, tree: ast.Constant, _: int) -> Evaluate:
         value = tree.value
-        if type(value) not in (str, int, float, bool) or (type(value) in (int, float) and abs(value) > _MAX):
+        if type(value) not in (str, int, float, bool) or (
+            isinstance(value, int | float) and abs(value) > _MAX
+        ):
             raise MatcherError(f"`{text_of(tree)}` is not allowed in a matcher")
         return lambda _: value
 

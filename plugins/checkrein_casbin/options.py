@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Annotated, Any, Final
+from pathlib import Path
+from typing import Annotated, Any, Final, cast
 
-from pydantic import Field, SecretStr, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from checkrein.engine import EngineOptions
 from checkrein.errors import SettingsError
@@ -59,25 +60,10 @@ class AdapterOptions(StrictModel):
         Raises:
             SettingsError: it is not installed, or cannot be made.
         """
-        if self.factory is not None:
-            adapter: Adapter = _made(self.factory)
-            return adapter
-        assert self.sqlalchemy is not None  # noqa: S101 -- the validator above
-        try:
-            from sqlalchemy_adapter import Adapter as SqlAdapter  # noqa: PLC0415 -- an extra that need not be there
-        except ModuleNotFoundError as error:
-            raise SettingsError(
-                "the adapter `sqlalchemy` needs `sqlalchemy-adapter`; run: pip install sqlalchemy-adapter"
-            ) from error
-        try:
-            made: Adapter = SqlAdapter(
-                self.sqlalchemy.url.get_secret_value(), table_name=self.sqlalchemy.table, create_table=False
-            )
-        except Exception as error:  # noqa: BLE001 -- its words can hold the password
-            raise SettingsError(
-                f"the adapter `sqlalchemy` raised `{type(error).__name__}`; check its `url`"
-            ) from None
-        return made
+        if self.sqlalchemy is not None:
+            return _database(self.sqlalchemy)
+        adapter: Adapter = _made(str(self.factory))
+        return adapter
 
 
 class RedisOptions(StrictModel):
@@ -124,23 +110,11 @@ class WatcherOptions(StrictModel):
         Raises:
             SettingsError: it is not installed, or cannot be made.
         """
-        if self.factory is not None:
-            watcher = _made(self.factory)
-            watcher.set_update_callback(changed)
-            return watcher
-        assert self.redis is not None  # noqa: S101 -- the validator above
-        try:
-            redis_watcher = import_module("redis_watcher")
-        except ModuleNotFoundError as error:
-            raise SettingsError(
-                "the watcher `redis` needs `redis-watcher`; run: pip install redis-watcher"
-            ) from error
-        wanted = redis_watcher.WatcherOptions()
-        wanted.host, wanted.port = self.redis.host, str(self.redis.port)
-        wanted.password = _shown(self.redis.password)
-        wanted.ssl, wanted.channel = self.redis.tls, self.redis.channel
-        wanted.optional_update_callback = changed
-        return redis_watcher.new_watcher(wanted)
+        if self.redis is not None:
+            return _redis(self.redis, changed)
+        watcher = _made(str(self.factory))
+        watcher.set_update_callback(changed)
+        return watcher
 
 
 class CasbinOptions(EngineOptions):
@@ -179,10 +153,9 @@ class CasbinOptions(EngineOptions):
         Raises:
             SettingsError: it is not installed, or cannot be made.
         """
-        if self.policy is not None:
-            return FileRows(self.policy)
-        assert self.adapter is not None  # noqa: S101 -- the validator above
-        return self.adapter.make()
+        if self.adapter is not None:
+            return self.adapter.make()
+        return FileRows(cast(Path, self.policy))  # the validator above: one of the two is given
 
     def make_functions(self) -> dict[str, Callable[..., Any]]:
         """Import the operator's own functions.
@@ -199,8 +172,37 @@ class CasbinOptions(EngineOptions):
         return functions
 
 
-def _shown(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
+def _database(options: SqlAlchemyOptions) -> Adapter:
+    try:
+        sqlalchemy, adapters = import_module("sqlalchemy"), import_module("sqlalchemy_adapter")
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            "the adapter `sqlalchemy` needs `sqlalchemy-adapter`; run: pip install sqlalchemy-adapter"
+        ) from error
+    try:
+        # No connection outlives a reading: none is idle for days, and none crosses a fork.
+        database = sqlalchemy.create_engine(options.url.get_secret_value(), poolclass=sqlalchemy.NullPool)
+        adapter: Adapter = adapters.Adapter(database, table_name=options.table, create_table=False)
+    except Exception as error:  # noqa: BLE001 -- its words can hold the password
+        raise SettingsError(
+            f"the adapter `sqlalchemy` raised `{type(error).__name__}`; check its `url`"
+        ) from None
+    return adapter
+
+
+def _redis(options: RedisOptions, changed: Callable[..., None]) -> Any:
+    try:
+        library = import_module("redis_watcher")
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            "the watcher `redis` needs `redis-watcher`; run: pip install redis-watcher"
+        ) from error
+    wanted = library.WatcherOptions()
+    wanted.host, wanted.port, wanted.ssl = options.host, str(options.port), options.tls
+    wanted.password = None if options.password is None else options.password.get_secret_value()
+    wanted.channel = options.channel
+    wanted.optional_update_callback = changed
+    return library.new_watcher(wanted)
 
 
 def _imported(where: str) -> Any:

@@ -99,6 +99,12 @@ def matching():
 
 
 @pytest.fixture
+def basic():
+    """A model of two role graphs, with codes."""
+    return BASIC
+
+
+@pytest.fixture
 def rules():
     """A model whose rows are an action and a rule."""
     return RULES
@@ -122,10 +128,10 @@ def options(tmp_path):
 
     def written(model=BASIC, policy="", **options):
         (tmp_path / "model.conf").write_text(model)
-        (tmp_path / "policy.csv").write_text(policy)
-        named = {"model": "model.conf", "policy": "policy.csv", **options}
-        if named["policy"] is None:
-            del named["policy"]
+        named = {"model": "model.conf", **options}
+        if policy is not None:
+            (tmp_path / "policy.csv").write_text(policy)
+            named["policy"] = "policy.csv"
         return CasbinEngine.Options.model_validate(named, context={"base": tmp_path})
 
     return written

@@ -1,0 +1,453 @@
+"""Live changes: adapters, watchers, the clock, forks; every request is answered from one version of the policy."""
+
+import json
+import logging
+import os
+import select
+import sys
+import types
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import count
+from threading import Event
+
+import casbin
+import pytest
+import sqlalchemy
+import sqlalchemy_adapter
+
+from checkrein.errors import EngineFailure, PolicyLoadError, SettingsError
+from checkrein.vocabulary import Effect
+from checkrein_casbin import CasbinEngine, following
+from checkrein_casbin.following import Follower
+
+BOUND = 20
+ALLOWED = ["staff", "*", "invoke", "allow", ""]
+ALICE = ["user:alice", "staff"]
+
+
+class Watcher:
+    """An in-process watcher, as Casbin's interface has it: every other watcher of the channel is told."""
+
+    def __init__(self, channel):
+        self.channel = channel
+        self.callback = None
+        self.closed = 0
+        channel.append(self)
+
+    def set_update_callback(self, callback):
+        self.callback = callback
+
+    def update(self):
+        for one in self.channel:
+            if one is not self and one.callback is not None:
+                one.callback("a message")
+
+    def close(self):
+        self.closed += 1
+
+
+class Swaps:
+    """Waits for versions to come into force."""
+
+    def __init__(self):
+        self.seen = []
+        self.event = Event()
+
+    def __call__(self, revision):
+        self.seen.append(revision)
+        self.event.set()
+
+    def wait(self):
+        assert self.event.wait(BOUND)
+        self.event.clear()
+
+
+@pytest.fixture
+def swaps():
+    return Swaps()
+
+
+@pytest.fixture
+def database(tmp_path):
+    """The URL of a SQLite database with an empty table of rows."""
+    url = f"sqlite:///{tmp_path}/policy.db"
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    sqlalchemy_adapter.Adapter(engine)
+    return url
+
+
+@pytest.fixture
+def administrator(database, tmp_path):
+    """The library's own enforcer over the database, as an application that administers the policy has it."""
+
+    def made(model, watcher=None):
+        engine = sqlalchemy.create_engine(database, poolclass=sqlalchemy.NullPool)
+        enforcer = casbin.Enforcer(casbin.Enforcer.new_model(text=model), sqlalchemy_adapter.Adapter(engine))
+        if watcher is not None:
+            enforcer.set_watcher(watcher)
+        return enforcer
+
+    return made
+
+
+class TestADatabase:
+    def test_its_rows_are_the_policy(self, load, asked, basic, database, administrator):
+        admin = administrator(basic)
+        admin.add_named_policy("p", ALLOWED)
+        admin.add_named_policy("p", "staff", "*", "delete", "deny", "no.delete")
+        admin.add_named_grouping_policy("g", ALICE)
+        engine = load(basic, policy=None, adapter={"sqlalchemy": {"url": database}})
+        assert engine.evaluate(asked()).effect is Effect.PERMIT
+        denied = engine.evaluate(asked(act="delete"))
+        assert [reason.code for reason in denied.reasons] == ["no.delete"]
+        assert denied.reasons[0].message == "row 2 of `p`"
+
+    def test_a_last_code_that_the_database_did_not_keep_is_empty(
+        self, load, asked, basic, database, administrator
+    ):
+        administrator(basic.replace(", code", "")).add_named_policy("p", ALLOWED[:4])
+        administrator(basic).add_named_grouping_policy("g", ALICE)
+        engine = load(basic, policy=None, adapter={"sqlalchemy": {"url": database}})
+        assert engine.evaluate(asked()).effect is Effect.PERMIT
+
+    def test_a_comma_in_a_value_is_no_second_value(self, load, basic, database, administrator):
+        # The adapter joins the columns by commas and parts them again.
+        administrator(basic).add_named_policy("p", "staff, *", "*", "invoke", "deny", "")
+        with pytest.raises(PolicyLoadError, match="row 1 of `p`: has `6` values"):
+            load(basic, policy=None, adapter={"sqlalchemy": {"url": database}})
+
+    def test_a_row_of_a_misspelt_type_does_not_load(self, load, basic, database, administrator):
+        engine = sqlalchemy.create_engine(database, poolclass=sqlalchemy.NullPool)
+        with engine.begin() as connection:
+            connection.execute(sqlalchemy.text("insert into casbin_rule (ptype, v0) values ('P', 'staff')"))
+        with pytest.raises(PolicyLoadError, match="a row of type `P`"):
+            load(basic, policy=None, adapter={"sqlalchemy": {"url": database}})
+
+    def test_nothing_is_created_in_it(self, load, basic, tmp_path):
+        url = f"sqlite:///{tmp_path}/empty.db"
+        with pytest.raises(PolicyLoadError, match="the adapter `Adapter` raised `OperationalError`"):
+            load(basic, policy=None, adapter={"sqlalchemy": {"url": url}})
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+        assert sqlalchemy.inspect(engine).get_table_names() == []
+
+    def test_its_password_is_not_told(self, load, basic):
+        with pytest.raises(SettingsError) as error:
+            load(basic, policy=None, adapter={"sqlalchemy": {"url": "nosuch://root:secret-word@host/db"}})
+        assert "secret-word" not in str(error.value)
+
+    def test_an_application_changes_it_and_a_watcher_tells(
+        self, listed, asked, basic, database, administrator, swaps
+    ):
+        channel = []
+        admin = administrator(basic, Watcher(channel))
+        admin.add_named_policy("p", ALLOWED)
+        source = sqlalchemy.create_engine(database, poolclass=sqlalchemy.NullPool)
+        engine = listed(basic, sqlalchemy_adapter.Adapter(source, create_table=False), on_swap=swaps)
+        engine.follow(lambda changed: _told(Watcher(channel), changed))
+        first = engine.revision
+        assert engine.evaluate(asked()).effect is Effect.NOT_APPLICABLE
+        admin.add_named_grouping_policy("g", ALICE)
+        # The library tells before the row is written at times: what is told last counts.
+        admin.watcher.update()
+        while engine.evaluate(asked()).effect is not Effect.PERMIT:
+            swaps.wait()
+        admin.remove_named_grouping_policy("g", *ALICE)
+        admin.watcher.update()
+        while engine.evaluate(asked()).effect is Effect.PERMIT:
+            swaps.wait()
+        assert engine.revision == first
+        assert set(swaps.seen) >= {first}
+
+
+def _told(watcher, changed):
+    watcher.set_update_callback(changed)
+    return watcher
+
+
+def test_sixteen_threads_ask_while_the_policy_is_swapped_two_hundred_times(listed, asked, rules):
+    """Every answer is of one version: its revision, its row and its obligation belong together."""
+
+    def version(n):
+        return {
+            "p": [["ask", f"{n} == {n}", "allow", f"code{n}"]],
+            "p2": [["ask", f"{n} == {n}", f"limit_tokens max_tokens={n + 1}"]],
+        }
+
+    engine = listed(rules, version(0))
+    known = {listed(rules, version(n)).revision: n for n in range(7)}
+    done = Event()
+    question = asked(act="ask")
+
+    def work(_):
+        answers = 0
+        seen = set()
+        while not done.is_set() or answers < 50:
+            verdict = engine.evaluate(question)
+            n = known[verdict.revision]
+            assert verdict.effect is Effect.PERMIT
+            assert [reason.code for reason in verdict.reasons] == [f"code{n}"]
+            assert [one.properties["max_tokens"] for one in verdict.obligations] == [n + 1]
+            seen.add(n)
+            answers += 1
+        return answers, seen
+
+    with ThreadPoolExecutor(16) as pool:
+        workers = [pool.submit(work, n) for n in range(16)]
+        try:
+            for n in range(1, 201):
+                engine._adapter.rows = version(n % 7)
+                engine.reload()
+        finally:
+            done.set()
+        results = [worker.result(BOUND) for worker in workers]
+    assert all(answers >= 50 for answers, _ in results)
+    assert set.union(*(seen for _, seen in results)) >= {200 % 7}
+
+
+def test_the_library_s_own_reload_is_not_safe_under_traffic(basic):
+    """Why a new version is built beside the old one: the library clears the roles that it answers from."""
+    rows = "g, user:alice, staff\np, staff, *, invoke, allow, x\n"
+    adapter = casbin.persist.adapters.string_adapter.StringAdapter(rows)
+    plain = basic.replace("r = sub, obj, act, dom, subject, resource, ctx", "r = sub, obj, act")
+    theirs = casbin.Enforcer(casbin.Enforcer.new_model(text=plain), adapter)
+    assert theirs.enforce("user:alice", "model:x", "invoke")
+    seen = []
+    build = theirs.model["g"]["g"].rm.add_link
+
+    def in_the_middle(*link):
+        seen.append(theirs.enforce("user:alice", "model:x", "invoke"))
+        build(*link)
+
+    theirs.rm_map["g"].add_link = in_the_middle
+    theirs.load_policy()
+    assert seen == [False]
+
+
+def test_rows_that_do_not_load_leave_the_old_ones_in_force(listed, asked, basic):
+    engine = listed(basic, {"p": [ALLOWED], "g": [ALICE]})
+    before = engine.revision
+    engine._adapter.rows = {"p": [["staff", "*", "invoke", "Deny", ""]]}
+    with pytest.raises(PolicyLoadError, match="`eft` is `Deny`"):
+        engine.reload()
+    assert engine.revision == before
+    assert engine.evaluate(asked()).effect is Effect.PERMIT
+
+
+def test_a_reload_of_the_same_rows_is_no_new_version(listed, basic, swaps):
+    engine = listed(basic, {"p": [ALLOWED]}, on_swap=swaps)
+    assert engine.reload() == engine.revision
+    assert swaps.seen == []
+
+
+def test_a_file_is_read_again(load, asked, basic, tmp_path):
+    engine = load(basic, "g, user:alice, staff\n")
+    assert engine.evaluate(asked()).effect is Effect.NOT_APPLICABLE
+    (tmp_path / "policy.csv").write_text("g, user:alice, staff\np, staff, *, invoke, allow,\n")
+    engine.reload()
+    assert engine.evaluate(asked()).effect is Effect.PERMIT
+
+
+class TestFollowing:
+    def test_what_fails_is_logged_and_ends_nothing(self, listed, basic, swaps, caplog):
+        engine = listed(basic, {"p": [ALLOWED]}, on_swap=swaps)
+        channel = []
+        engine.follow(lambda changed: _told(Watcher(channel), changed))
+        failed = Event()
+        handler = logging.Handler()
+        handler.emit = lambda _: failed.set()
+        logger = logging.getLogger("checkrein.casbin")
+        logger.addHandler(handler)
+        try:
+            engine._adapter.rows = {"p": [["staff"]]}
+            Watcher(channel).update()
+            assert failed.wait(BOUND)
+        finally:
+            logger.removeHandler(handler)
+        engine._adapter.rows = {"p": [ALLOWED], "g": [ALICE]}
+        Watcher(channel).update()
+        swaps.wait()
+        assert "stays in force: row 1 of `p`: has `1` values" in caplog.text
+
+    def test_what_an_adapter_says_stays_out_of_the_log(self, listed, basic, caplog):
+        engine = listed(basic, {"p": [ALLOWED]})
+
+        def fail(_):
+            raise RuntimeError("secret-word")
+
+        engine._adapter = types.SimpleNamespace(load_policy=fail)
+        engine._try_reload()
+        assert "raised `RuntimeError`" in caplog.text
+        assert "secret-word" not in caplog.text
+
+    def test_the_clock_is_enough(self, listed, asked, basic, swaps):
+        engine = listed(basic, {"p": [ALLOWED]}, on_swap=swaps)
+        engine.follow(None, 0.01)
+        engine._adapter.rows = {"p": [ALLOWED], "g": [ALICE]}
+        swaps.wait()
+        assert engine.evaluate(asked()).effect is Effect.PERMIT
+
+    def test_a_watcher_that_had_lost_its_connection_has_missed_something(self, monkeypatch):
+        monkeypatch.setattr(following, "_CHECK", 0.01)
+        reloaded = Event()
+        asked = count()
+        watcher = types.SimpleNamespace(should_reload=lambda: next(asked) == 3, close=False)
+        follower = Follower(reloaded.set, lambda _: watcher, None)
+        assert reloaded.wait(BOUND)
+        assert next(asked) >= 4
+        follower.close()
+        follower._thread.join(BOUND)
+        assert not follower._thread.is_alive()
+
+    def test_messages_that_come_while_it_reads_count_once_more(self):
+        begun, go, done = Event(), Event(), Event()
+        times = count(1)
+
+        def reload():
+            time = next(times)
+            begun.set()
+            assert go.wait(BOUND)
+            if time == 2:
+                done.set()
+
+        follower = Follower(reload, None, None)
+        follower.changed("one")
+        assert begun.wait(BOUND)
+        for _ in range(100):
+            follower.changed()
+        go.set()
+        assert done.wait(BOUND)
+        follower.close()
+        follower._thread.join(BOUND)
+        assert next(times) == 3
+
+    def test_closing_ends_it(self, listed, basic):
+        engine = listed(basic, {"p": [ALLOWED]})
+        channel = []
+        engine.follow(lambda changed: _told(Watcher(channel), changed), 3600)
+        thread = engine._follower._thread
+        engine.close()
+        engine.close()
+        thread.join(BOUND)
+        assert not thread.is_alive()
+        assert channel[0].closed == 1
+        with pytest.raises(SettingsError, match="closed"):
+            engine.reload()
+
+    def test_redis_is_followed_by_its_own_watcher(self, load, asked, basic, tmp_path, monkeypatch):
+        made = []
+
+        class Options:
+            password = host = port = channel = optional_update_callback = None
+            ssl = False
+
+        def new_watcher(wanted):
+            made.append(wanted)
+            return types.SimpleNamespace(close=False, should_reload=lambda: False)
+
+        library = types.SimpleNamespace(WatcherOptions=Options, new_watcher=new_watcher)
+        monkeypatch.setitem(sys.modules, "redis_watcher", library)
+        (tmp_path / "password").write_text("secret-word\n")
+        redis = {
+            "host": "redis.internal",
+            "password": {"file": "password"},
+            "tls": True,
+            "channel": "/policy",
+        }
+        engine = load(basic, "", watcher={"redis": redis})
+        (wanted,) = made
+        assert (wanted.host, wanted.port, wanted.password) == ("redis.internal", "6379", "secret-word")
+        assert (wanted.ssl, wanted.channel) == (True, "/policy")
+        swaps = engine._on_swap = Swaps()
+        (tmp_path / "policy.csv").write_text("g, user:alice, staff\np, staff, *, invoke, allow,\n")
+        wanted.optional_update_callback("{'type': 'message'}")
+        swaps.wait()
+        assert engine.evaluate(asked()).effect is Effect.PERMIT
+
+    def test_redis_without_its_watcher_is_told_with_the_next_step(self, load, basic, monkeypatch):
+        monkeypatch.setitem(sys.modules, "redis_watcher", None)
+        with pytest.raises(SettingsError, match="pip install redis-watcher"):
+            load(basic, "", watcher={"redis": {"host": "redis.internal"}})
+
+
+class TestFactories:
+    @pytest.fixture
+    def acme(self, tmp_path, monkeypatch, basic):
+        """A module of the operator's with an adapter and a watcher."""
+        module = types.ModuleType("acme_policies")
+        module.channel = []
+        module.rows = {"p": [ALLOWED], "g": [ALICE]}
+        module.adapter = lambda: types.SimpleNamespace(load_policy=lambda model: _append(model, module.rows))
+        module.watcher = lambda: Watcher(module.channel)
+        module.broken = lambda: 1 / 0
+        monkeypatch.setitem(sys.modules, "acme_policies", module)
+        return module
+
+    def test_any_other_adapter_and_watcher(self, load, asked, basic, acme):
+        engine = load(
+            basic,
+            policy=None,
+            adapter={"factory": "acme_policies:adapter"},
+            watcher={"factory": "acme_policies:watcher"},
+        )
+        assert engine.evaluate(asked()).effect is Effect.PERMIT
+        swaps = engine._on_swap = Swaps()
+        acme.rows = {"p": [ALLOWED]}
+        Watcher(acme.channel).update()
+        swaps.wait()
+        assert engine.evaluate(asked()).effect is Effect.NOT_APPLICABLE
+
+    @pytest.mark.parametrize(
+        "named", ["acme_policies:broken", "acme_policies:missing", "no_such_module:adapter"]
+    )
+    def test_one_that_cannot_be_made_is_an_error(self, load, basic, acme, named):
+        with pytest.raises(SettingsError, match=named):
+            load(basic, policy=None, adapter={"factory": named})
+
+
+def _append(model, rows):
+    for kind, given in rows.items():
+        model.model[kind[0]][kind].policy.extend(list(row) for row in given)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_process_follows_by_a_watcher_and_a_connection_of_its_own(basic, asked, listed):
+    made = []
+
+    def make_adapter():
+        made.append("adapter")
+        rows = {"p": [ALLOWED], "g": [ALICE]} if os.getpid() != parent else {"p": [ALLOWED]}
+        return types.SimpleNamespace(load_policy=lambda model: _append(model, rows))
+
+    parent = os.getpid()
+    engine = CasbinEngine("casbin", listed(basic, {})._definition, make_adapter)
+    channel = []
+    engine.follow(lambda changed: _told(Watcher(channel), changed))
+    engine._lock.acquire()  # another thread of the parent is within a reload
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        with suppress(BaseException):
+            effects = [engine.evaluate(asked()).effect.value for _ in range(2)]
+            alive = engine._follower._thread.is_alive()
+            os.write(write_end, json.dumps([effects, made, len(channel), alive]).encode())
+            status = 0
+        os._exit(status)
+    engine._lock.release()
+    os.close(write_end)
+    assert select.select([read_end], [], [], BOUND)[0]
+    answer = json.loads(os.read(read_end, 65536))
+    os.close(read_end)
+    assert os.waitpid(child, 0)[1] == 0
+    assert answer == [["permit", "permit"], ["adapter", "adapter"], 2, True]
+    assert engine.evaluate(asked()).effect is Effect.NOT_APPLICABLE
+    engine.close()
+
+
+def test_an_engine_without_live_changes_has_no_thread(listed, basic, asked):
+    engine = listed(basic, {"p": [ALLOWED]})
+    assert engine._follower is None
+    engine.close()
+    with pytest.raises(EngineFailure, match="closed"):
+        engine.evaluate(asked())
