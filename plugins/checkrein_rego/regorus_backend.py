@@ -23,6 +23,7 @@ __all__ = ["RegorusBackend"]
 
 # Known to it, and answered otherwise than OPA 1.20 does (tried on regorus 0.13).
 _UNFAITHFUL: Final = frozenset({"glob.quote_meta", "strings.replace_n"})
+_LONG: Final = 2**31 - 1
 _RECURSION: Final = "recursion detected"
 _READY: Final = "data.checkrein_ready.ready"
 _READY_MODULE: Final = "package checkrein_ready\n\nready := true\n"
@@ -110,6 +111,9 @@ class RegorusBackend:
     def _engine(self, modules: Sequence[Module]) -> Any:
         engine = regorus.Engine()
         engine.set_gather_prints(True)
+        if hasattr(engine, "set_policy_length_config"):
+            # The bundle is bounded already; by default, a line of 1,025 characters would be an error.
+            engine.set_policy_length_config(max_col=_LONG, max_file_bytes=_LONG, max_lines=_LONG)
         try:
             for module in modules:
                 engine.add_policy(module.path, module.source)

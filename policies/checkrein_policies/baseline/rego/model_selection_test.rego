@@ -46,19 +46,29 @@ test_unknown_size_is_no_size if codes == {"tier.model_size"} with input as asks(
 
 test_unknown_tier_gets_nothing if codes == {"tier.unknown"} with input as asks("gold", "small", 1)
 
-spends(spent, cost) := object.union(
-	asks("enterprise", "large", 1),
-	{"context": {
-		"prompt": {"words": 7, "code": false},
-		"supported_obligations": ["route"],
-		"usage": {"spent_micros": spent, "limit_micros": 1000},
-		"estimated": {"cost_micros": cost},
-	}},
-)
+usage(spent) := {"spent_micros": spent, "limit_micros": 1000}
 
-test_within_the_budget if model_selection.decision.allow with input as spends(900, 99)
+large := asks("enterprise", "large", 1)
 
-test_at_the_limit_is_over_it if codes == {"budget.exceeded"} with input as spends(900, 100)
+test_within_the_budget if {
+	model_selection.decision.allow with input as large
+		with input.context.usage as usage(900)
+		with input.context.estimated as {"cost_micros": 99}
+}
+
+test_at_the_limit_is_over_it if {
+	codes == {"budget.exceeded"} with input as large
+		with input.context.usage as usage(900)
+		with input.context.estimated as {"cost_micros": 100}
+}
+
+test_without_an_estimate_what_was_spent_counts if {
+	codes == {"budget.exceeded"} with input as large with input.context.usage as usage(1000)
+}
+
+test_a_limit_that_nobody_knows_stops_nobody if {
+	model_selection.decision.allow with input as large with input.context.usage as {"spent_micros": 1000}
+}
 
 test_nobody_is_nobody if {
 	codes == {"tier.unknown"} with input as {
@@ -98,45 +108,36 @@ test_without_routes_nothing_is_routed if {
 	routed == set() with input as writes(3, true, "asked") with data.checkrein.config.routes as {}
 }
 
-whispers(words, code, id) := object.union(
-	writes(words, code, id),
-	{"subject": {"properties": {"tier": "enterprise", "privacy_preference": "high"}}},
-)
+private := {"tier": "enterprise", "privacy_preference": "high"}
 
 to_local := {{"type": "route", "properties": {"model": "llama-local"}}}
 
 test_a_short_private_prompt_goes_to_the_local_model if {
-	routed == to_local with input as whispers(50, false, "asked") with data.checkrein.config.routes as routes
+	routed == to_local with input as writes(50, false, "asked")
+		with input.subject.properties as private
+		with data.checkrein.config.routes as routes
 }
 
 test_a_longer_private_prompt_stays if {
-	routed == set() with input as whispers(51, false, "asked") with data.checkrein.config.routes as routes
+	routed == set() with input as writes(51, false, "asked")
+		with input.subject.properties as private
+		with data.checkrein.config.routes as routes
 }
 
 test_the_local_model_itself_stays if {
-	routed == set() with input as whispers(1, false, "llama-local") with data.checkrein.config.routes as routes
+	routed == set() with input as writes(1, false, "llama-local")
+		with input.subject.properties as private
+		with data.checkrein.config.routes as routes
 }
 
 test_private_code_goes_to_the_strong_model if {
-	routed == to_strong with input as whispers(1, true, "asked") with data.checkrein.config.routes as routes
+	routed == to_strong with input as writes(1, true, "asked")
+		with input.subject.properties as private
+		with data.checkrein.config.routes as routes
 }
-
-mute := object.union(writes(3, true, "asked"), {"context": {"supported_obligations": []}})
 
 test_a_host_that_cannot_route_is_not_asked_to if {
-	routed == set() with input as mute with data.checkrein.config.routes as routes
-}
-
-test_a_budget_without_an_estimate_counts_what_was_spent if {
-	codes == {"budget.exceeded"} with input as object.union(
-		asks("enterprise", "large", 1),
-		{"context": {"usage": {"spent_micros": 1000, "limit_micros": 1000}}},
-	)
-}
-
-test_a_budget_that_nobody_knows_stops_nobody if {
-	model_selection.decision.allow with input as object.union(
-		asks("enterprise", "large", 1),
-		{"context": {"usage": {"spent_micros": 1000}}},
-	)
+	routed == set() with input as writes(3, true, "asked")
+		with input.context.supported_obligations as []
+		with data.checkrein.config.routes as routes
 }
