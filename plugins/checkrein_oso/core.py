@@ -15,7 +15,10 @@ from typing import Any, Final
 import orjson
 from _polar_lib import ffi, lib
 
-__all__ = ["Core", "PolarError", "Query", "Source"]
+__all__ = ["PANIC", "Core", "PolarError", "Query", "Source", "place_in"]
+
+PANIC: Final = "Unknown"
+"""The kind of error that a panic of the library becomes."""
 
 _PLACE: Final = re.compile(r" at line (?P<line>\d+), column \d+(?: (?:of|in) file (?P<file>[^\n]+?\.polar))?")
 
@@ -47,9 +50,13 @@ class Core:
     Args:
         classes: the names that policies can specialise on, each with the ids of itself and of its bases.
         constants: the names of instances, with their ids.
+
+    Attributes:
+        sound: whether nothing in the library ever panicked; what did may hold a lock for ever.
     """
 
     def __init__(self, classes: Mapping[str, Sequence[int]], constants: Mapping[str, int]) -> None:
+        self.sound = True
         self._pointer = ffi.gc(lib.polar_new(), lib.polar_free)
         for name, identity in constants.items():
             self._constant(

@@ -1,4 +1,14 @@
-"""The engine plug-in: asks `deny`, then `permit`, then `obligation`."""
+"""The engine plug-in: asks `deny`, then `permit`, then `obligation`.
+
+What a policy has: the classes `Subject` (`User`, `Anonymous`), `Actor`, `Resource` (`Model`, `Tool`,
+`Retriever`) and `Context`; on each of them its properties by name, where one that is absent is an error, also
+inside `not`, and `.get(name, default)`, `.keys()`, `.items()`; on strings `contains`, `startswith`, `endswith`,
+`lower`, `upper` and `strip`; on strings and lists `.length`; `ctx.found` and `ctx.found_current`, the types of
+findings.
+
+What stays silent in Polar itself, and a `deny` should not rest on: `"ab" in "abc"` compares characters, a key
+that a dictionary written in the policy lacks does not hold, and a division by zero is infinite.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +30,7 @@ from checkrein.strict import SettingsPath
 from checkrein.vocabulary import EMPTY, AccessRequest, Effect, Entity, Stage, Verdict
 
 from .answer import obligations_of, reasons_of
-from .core import Core, PolarError
+from .core import PANIC, Core, PolarError
 from .evaluation import Evaluation, InvalidValue
 from .methods import Refusal
 from .policies import Policies, read_policies, said
@@ -167,7 +177,8 @@ class OsoEngine:
         try:
             yield core
         finally:
-            self._idle.append(core)
+            if core.sound:
+                self._idle.append(core)
             if self._closed:
                 self._idle.clear()
 
@@ -231,6 +242,8 @@ class _Asked:
                 FailureCause.INVALID_ANSWER, f"a result of `{rule}` is no value; bind what it hands out"
             ) from None
         except (PolarError, Refusal) as error:
+            if isinstance(error, PolarError) and error.kind == PANIC:
+                self._core.sound = False
             problem = said(error, self._policies)
             raise EngineFailure(FailureCause.ENGINE_ERROR, f"`{rule}` ended in an error: {problem}") from None
         except Exception as error:  # noqa: BLE001 -- its text can quote the prompt: it must not leave here

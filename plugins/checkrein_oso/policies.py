@@ -15,7 +15,7 @@ import orjson
 from checkrein.engine import NativeTestResult
 from checkrein.errors import PolicyLoadError
 
-from .core import Core, PolarError, Query, Source, place_in
+from .core import PANIC, Core, PolarError, Query, Source, place_in
 from .evaluation import CLASS_IDS, NIL, Evaluation, InvalidValue
 from .methods import Refusal
 from .values import BASES
@@ -118,6 +118,8 @@ def said(error: PolarError | Refusal | InvalidValue, policies: Policies) -> str:
     """What may be said of an error: words and places of the policy, never a value."""
     if isinstance(error, InvalidValue):
         return "a result is left open"
+    if isinstance(error, PolarError) and error.kind == PANIC:
+        return "the library panicked; a `not` over a variable that is open can do that"
     if isinstance(error, PolarError):
         problem, place = f"`{error.kind}`", (error.file, error.line)
     else:
@@ -170,9 +172,10 @@ def _in_folder(root: Path) -> Iterator[tuple[str, Path]]:
 
 def _exists(core: Core, name: str, arity: int) -> bool:
     """Whether a rule is there: asking for one that is not is an error, and only that tells."""
-    variables = [{"value": {"Variable": f"v{index}"}} for index in range(arity)]
+    # Numbers: what a rule does with open variables can make the library panic.
+    numbers = [{"value": {"Number": {"Integer": 0}}}] * arity
     try:
-        query: Query = core.query(orjson.dumps({"value": {"Call": {"name": name, "args": variables}}}))
+        query: Query = core.query(orjson.dumps({"value": {"Call": {"name": name, "args": numbers}}}))
         query.next_event()
     except PolarError as error:
         return error.kind != "QueryForUndefinedRule"

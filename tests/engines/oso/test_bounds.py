@@ -99,6 +99,21 @@ def test_an_engine_answers_again_after_it_was_stopped(engine_of, request_of, mon
     assert engine.evaluate(request_of()).effect == "permit"
 
 
+def test_a_panic_of_the_library_is_an_error_and_what_panicked_is_not_asked_again(
+    engine_of, request_of, capfd
+):
+    engine = engine_of('permit(s, _, _, _) if s.tier = "pro" or (s = s and not (x + 1 = 2 and x = x));')
+    assert capfd.readouterr().err == ""
+    with pytest.raises(EngineFailure, match="the library panicked") as failure:
+        engine.evaluate(
+            request_of("the-secret", subject=Entity(type="user", id="x", properties={"tier": "no"}))
+        )
+    assert failure.value.cause == "engine_error"
+    assert "the-secret" not in capfd.readouterr().err
+    assert not engine._idle
+    assert engine.evaluate(request_of()).effect == "permit"
+
+
 def run(code, tmp_path, **environment):
     (tmp_path / "policy.polar").write_text(TIERS)
     return subprocess.run(
