@@ -16,7 +16,6 @@ __all__ = ["cedar_value", "context_of", "refuse_syntax"]
 
 _PLACES: Final = Decimal("0.0001")
 _DECIMAL_END: Final = 9.2e14  # Cedar's decimal is a 64-bit integer of ten-thousandths
-# Computed by the kernel, keys and all; the text in them can be megabytes.
 _TEXTS: Final = frozenset({"prompt", "completion", "result"})
 
 
@@ -30,7 +29,11 @@ def refuse_syntax(document: Mapping[str, Any]) -> None:
         EngineFailure: `request_rejected`.
         TypeError: the document is no strict JSON.
     """
-    context = {key: value for key, value in document["context"].items() if key not in _TEXTS}
+    context = {
+        # The text can be megabytes, and is no key.
+        key: {**value, "text": ""} if key in _TEXTS and isinstance(value, dict) else value
+        for key, value in document["context"].items()
+    }
     values = (document["subject"], document["resource"], document["action"], context)
     # In JSON, a string that starts with `__` looks the same whether it is a key: look closer only then.
     if b'"__' in orjson.dumps(values) and _has_syntax(values):
@@ -84,9 +87,9 @@ def _decimal(value: float) -> str:
 def context_of(context: Mapping[str, Any], need: Need) -> dict[str, Any]:
     """The context that Cedar gets: what the policies look at, and the sets that Cedar cannot make itself.
 
-    Cedar has no way to ask whether some finding is current; so `found` is the set of the finding types,
-    `found_current` that of those in the turn being answered, and `uninspected_kinds` the kinds of what
-    nobody could look into.
+    Cedar has no way to ask whether some finding is current; so `found` is the set of the types found in the
+    whole text, `found_current` in the turn being answered by whoever the model answers (in a completion or a
+    call of a tool: in all of it), and `uninspected_kinds` the kinds of what nobody could look into.
 
     Args:
         context: the input document's.
@@ -108,7 +111,15 @@ def _found(context: Mapping[str, Any]) -> list[str]:
 
 
 def _found_current(context: Mapping[str, Any]) -> list[str]:
-    return sorted({finding["type"] for finding in context.get("findings", ()) if finding["current"]})
+    # In a prompt, the assistant's last words are put into its mouth; in its answer, they are what is judged.
+    skipped = "assistant" if "prompt" in context else None
+    return sorted(
+        {
+            finding["type"]
+            for finding in context.get("findings", ())
+            if finding["current"] and finding["origin"] != skipped
+        }
+    )
 
 
 def _uninspected_kinds(context: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """What Cedar answers, as a verdict: every determining policy counts."""
 
 import pytest
+from cedarpy import AuthzResult
 
 from checkrein.errors import EngineFailure
 from checkrein.vocabulary import Effect, Obligation, Reason
@@ -16,7 +17,10 @@ def test_a_permit_permits(load, asked):
 
 
 def test_a_forbid_trumps_a_permit_in_either_order(load, asked):
-    forbid = '@code("tier.pro") @reason("not for pro") forbid(principal, action, resource) when { principal.tier == "pro" };'
+    forbid = (
+        '@code("tier.pro") @reason("not for pro") '
+        'forbid(principal, action, resource) when { principal.tier == "pro" };'
+    )
     for policies in (PERMIT + forbid, forbid + PERMIT):
         verdict = load(policies).evaluate(asked())
         assert verdict.effect is Effect.DENY
@@ -95,7 +99,8 @@ def test_a_policy_without_an_id_is_named_by_file_and_line(load, asked):
 
 def test_places_tell_where_a_policy_stands(load, asked):
     engine = load(
-        f'\n@id("open")\n{PERMIT}\n@id("x") permit(principal, action, resource in Group::"a;b"); {PERMIT}{PERMIT}'
+        f'\n@id("open")\n{PERMIT}\n'
+        f'@id("x") permit(principal, action, resource in Group::"a;b"); {PERMIT}{PERMIT}'
     )
     assert engine.places == {
         "open": "access.cedar:2",
@@ -163,8 +168,6 @@ def test_nonsense_from_the_library_is_an_invalid_answer(load, asked, monkeypatch
             self.response = {"decision": decision, "diagnostics": {"reason": reason, "errors": []}}
 
         def __call__(self, questions, policies, entities):
-            from cedarpy import AuthzResult
-
             return [AuthzResult(self.response)]
 
     for decision, reason in (("Allow", ["policy9"]), ("Allow", []), ("Deny", ["policy0"])):

@@ -1,8 +1,10 @@
 """A realistic policy through the enforcement point, by both drivers; many threads, many tasks, a fork."""
 
 import asyncio
+import builtins
+import importlib
 import multiprocessing
-import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -24,7 +26,9 @@ when { principal.tier == "free" && resource.size != "small" };
 
 @id("budget") @code("budget.spent")
 forbid(principal, action == Action::"submit_prompt", resource)
-when { context has usage && context.usage.spent_micros + context.estimated.cost_micros > context.usage.limit_micros };
+when {
+  context has usage && context.usage.spent_micros + context.estimated.cost_micros > context.usage.limit_micros
+};
 
 @id("ssn") @code("pii.us_ssn") @reason("no social security numbers")
 forbid(principal, action == Action::"submit_prompt", resource)
@@ -60,7 +64,8 @@ def pep(load):
     return EnforcementPoint(engine, SETTINGS, record=lambda decision: None)
 
 
-def ask(name, tier, group, text, *, model="gpt-4o", stage=Stage.PRE_PROMPT, **context):
+def ask(who, text, *, model="gpt-4o", stage=Stage.PRE_PROMPT, **context):
+    name, tier, group = who
     return AccessRequest(
         stage=stage,
         subject=Entity(type="user", id=name, properties={"tier": tier, "groups": [group]}),
@@ -72,33 +77,45 @@ def ask(name, tier, group, text, *, model="gpt-4o", stage=Stage.PRE_PROMPT, **co
 
 
 CASES = [
-    (ask("alice", "pro", "data", "Hello"), True, {"access.staff"} - {"access.staff"}, {}, None),
-    (ask("alice", "pro", "data", "Write to jo@example.com"), True, set(), {(0,): "Write to [email]"}, None),
-    (ask("alice", "pro", "data", "My SSN is 536-90-4399"), False, {"pii.us_ssn"}, {}, None),
-    (ask("bob", "free", "data", "Hello"), False, {"tier.model"}, {}, None),
-    (ask("bob", "free", "data", "536-90-4399"), False, {"pii.us_ssn", "tier.model"}, {}, None),
-    (ask("bob", "free", "data", "Hello", model="local"), True, set(), {}, None),
-    (ask("carol", "pro", "privacy", "Hello"), True, set(), {}, "local"),
-    (ask("eve", "pro", "guests", "Hello"), False, {"not_applicable"}, {}, None),
-    (ask("alice", "pro", "data", "Hello", model="odd"), False, {"not_applicable"}, {}, None),
-    (ask("alice", "pro", "data", "Hi", stage=Stage.MODEL_SELECTION), True, {"access.staff"}, {}, None),
+    (ask(("alice", "pro", "data"), "Hello"), True, set(), {}, None),
+    (ask(("alice", "pro", "data"), "Write to jo@example.com"), True, set(), {(0,): "Write to [email]"}, None),
+    (ask(("alice", "pro", "data"), "My SSN is 536-90-4399"), False, {"pii.us_ssn"}, {}, None),
+    (ask(("bob", "free", "data"), "Hello"), False, {"tier.model"}, {}, None),
+    (ask(("bob", "free", "data"), "536-90-4399"), False, {"pii.us_ssn", "tier.model"}, {}, None),
+    (ask(("bob", "free", "data"), "Hello", model="local"), True, set(), {}, None),
+    (ask(("carol", "pro", "privacy"), "Hello"), True, set(), {}, "local"),
+    (ask(("eve", "pro", "guests"), "Hello"), False, {"not_applicable"}, {}, None),
+    (ask(("alice", "pro", "data"), "Hello", model="odd"), False, {"not_applicable"}, {}, None),
+    (ask(("alice", "pro", "data"), "Hi", stage=Stage.MODEL_SELECTION), True, {"access.staff"}, {}, None),
     (
-        ask("alice", "pro", "data", "Hi", usage={"spent_micros": 9_996_500, "limit_micros": 10_000_000}),
+        ask(("alice", "pro", "data"), "Hi", usage={"spent_micros": 9_996_500, "limit_micros": 10_000_000}),
         True,
         set(),
         {},
         None,
     ),
     (
-        ask("alice", "pro", "data", "Hi", usage={"spent_micros": 9_996_501, "limit_micros": 10_000_000}),
+        ask(("alice", "pro", "data"), "Hi", usage={"spent_micros": 9_996_501, "limit_micros": 10_000_000}),
         False,
         {"budget.spent"},
         {},
         None,
     ),
-    (ask("alice", "pro", "data", "Hi", usage={"spent_micros": 1}), False, {"failure.engine_error"}, {}, None),
-    (ask("alice", "pro", "data", "Hi", usage={"__entity": 1}), False, {"failure.request_rejected"}, {}, None),
-    (ask("alice", 5.5, "data", "Hello"), True, set(), {}, None),
+    (
+        ask(("alice", "pro", "data"), "Hi", usage={"spent_micros": 1}),
+        False,
+        {"failure.engine_error"},
+        {},
+        None,
+    ),
+    (
+        ask(("alice", "pro", "data"), "Hi", usage={"__entity": 1}),
+        False,
+        {"failure.request_rejected"},
+        {},
+        None,
+    ),
+    (ask(("alice", 5.5, "data"), "Hello"), True, set(), {}, None),
 ]
 
 
@@ -155,7 +172,6 @@ async def test_a_thousand_tasks_get_their_own_answers(pep):
     assert [summary(decision) for decision in decisions] == [one_by_one[index] for index in asked]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_process_answers_as_its_parent(pep):
     one_by_one = [summary(pep.decide(request, describe)) for request, *_ in CASES]
     context = multiprocessing.get_context("fork")
@@ -172,10 +188,6 @@ def test_a_forked_process_answers_as_its_parent(pep):
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch):
-    import builtins
-    import importlib
-    import sys
-
     real = builtins.__import__
 
     def missing(name, *args, **kwargs):

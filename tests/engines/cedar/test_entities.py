@@ -96,7 +96,12 @@ def test_a_schema_tells_what_the_files_values_are(load, asked):
     action submit_prompt appliesTo { principal: User, resource: Model };
     """
     file = [entity("Model", "gpt-4o", price="0.5", owner={"type": "User", "id": "alice"})]
-    policy = 'permit(principal, action, resource) when { resource has price && resource.price == decimal("0.5") && resource has owner && resource.owner == principal };'
+    policy = """
+    permit(principal, action, resource) when {
+      resource has price && resource.price == decimal("0.5")
+      && resource has owner && resource.owner == principal
+    };
+    """
     engine = load(policy, schema=schema, entities=file)
     assert engine.evaluate(asked(user(), model())).effect is Effect.PERMIT
 
@@ -138,7 +143,10 @@ def test_a_groups_own_attributes_are_seen_by_name(holds):
 
 def test_tags_of_the_file_are_seen(load, asked):
     file = [{**entity("User", "alice"), "tags": {"clearance": "high"}}]
-    policy = 'permit(principal, action, resource) when { principal.hasTag("clearance") && principal.getTag("clearance") == "high" };'
+    policy = """
+    permit(principal, action, resource)
+    when { principal.hasTag("clearance") && principal.getTag("clearance") == "high" };
+    """
     engine = load(policy, entities=file)
     assert engine.evaluate(asked(user())).effect is Effect.PERMIT
     assert engine.evaluate(asked(user("bob"))).effect is Effect.NOT_APPLICABLE

@@ -123,7 +123,7 @@ def test_a_folder_is_read_in_the_order_of_its_names(load, write, asked):
 
 def test_a_file_that_is_no_utf8_is_refused(load, tmp_path):
     (tmp_path / "bad.cedar").write_bytes(b"\xff")
-    with pytest.raises(PolicyLoadError, match="`bad.cedar` is not UTF-8"):
+    with pytest.raises(PolicyLoadError, match=r"`bad\.cedar` is not UTF-8"):
         load({"in": "bad.cedar"})
 
 
@@ -169,7 +169,7 @@ def test_a_schema_may_be_json(load, write):
 
 @pytest.mark.parametrize("text", ["entity User in;", "{", "entity User; entity User;"])
 def test_what_is_no_schema_does_not_load(load, text):
-    with pytest.raises(PolicyLoadError, match="`access.cedarschema` is no Cedar schema"):
+    with pytest.raises(PolicyLoadError, match=r"`access\.cedarschema` is no Cedar schema"):
         load(OPEN, schema=text)
 
 

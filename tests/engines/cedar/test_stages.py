@@ -65,7 +65,9 @@ def test_a_group_of_actions_covers_its_members(load, asked):
     engine = load('permit(principal, action in Action::"text", resource);', schema=schema)
     assert engine.stages == {Stage.PRE_PROMPT, Stage.POST_COMPLETION}
     assert engine.evaluate(asked()).effect is Effect.PERMIT
-    alone = 'permit(principal, action == Action::"call_tool", resource); permit(principal, action == Action::"text", resource);'
+    alone = "".join(
+        f'permit(principal, action == Action::"{name}", resource);' for name in ("call_tool", "text")
+    )
     assert load(alone).stages == {Stage.TOOL_CALL}
 
 
@@ -81,7 +83,13 @@ def test_actions_can_be_grouped_by_the_entities_too(load, asked):
 
 
 def test_a_namespace_is_that_of_types_and_actions(load, asked):
-    policy = 'permit(principal is Acme::User in Acme::Group::"data", action == Acme::Action::"submit_prompt", resource is Acme::Model in Acme::ModelFamily::"gpt");'
+    policy = """
+    permit(
+      principal is Acme::User in Acme::Group::"data",
+      action == Acme::Action::"submit_prompt",
+      resource is Acme::Model in Acme::ModelFamily::"gpt"
+    );
+    """
     engine = load(policy, namespace="Acme")
     assert engine.entrypoint(Stage.PRE_PROMPT) == 'Acme::Action::"submit_prompt"'
     assert engine.evaluate(asked()).effect is Effect.PERMIT

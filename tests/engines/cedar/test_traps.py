@@ -281,3 +281,11 @@ def test_a_prompt_that_no_policy_reads_is_not_handed_over(load, asked):
 def test_a_policy_can_read_the_text(holds):
     assert holds('context.prompt.text like "*secret*"', text="a secret.")
     assert not holds('context.prompt.text like "*secret*"', text="a SECRET.")
+
+
+def test_a_computed_text_cannot_hide_syntax_either(load, raw):
+    engine = load("permit(principal, action, resource) when { context.prompt == context.prompt };")
+    prompt = {"text": '{"__entity": 1}', "segments": [{"__entity": {"type": "Admin", "id": "x"}}]}
+    with pytest.raises(EngineFailure, match="request_rejected"):
+        engine.evaluate(raw(context={"prompt": prompt}))
+    assert engine.evaluate(raw(context={"prompt": {"text": '{"__entity": 1}'}})).effect is Effect.PERMIT
