@@ -1,10 +1,10 @@
 """The engine plug-in: asks `deny`, then `permit`, then `obligation`.
 
 What a policy has: the classes `Subject` (`User`, `Anonymous`), `Actor`, `Resource` (`Model`, `Tool`,
-`Retriever`) and `Context`; on each of them its properties by name, where one that is absent is an error, also
-inside `not`, and `.get(name, default)`, `.keys()`, `.items()`; on strings `contains`, `startswith`, `endswith`,
-`lower`, `upper` and `strip`; on strings and lists `.length`; `ctx.found` and `ctx.found_current`, the types of
-findings.
+`Retriever`) and `Context`; on each of them its properties by name, where one that is absent is an error, inside
+`not` too, and `.get(name, default)`, `.keys()`, `.items()`; on strings `contains`, `startswith`, `endswith`,
+`lower`, `upper` and `strip`; on strings and lists `.length`; `ctx.found` and `ctx.found_current`, the types
+of findings.
 
 What stays silent in Polar itself, and a `deny` should not rest on: `"ab" in "abc"` compares characters, a key
 that a dictionary written in the policy lacks does not hold, and a division by zero is infinite.
