@@ -139,8 +139,21 @@ class Client:
     def _give_back(self, connection: Connection) -> None:
         connection.rest()
         self._idle.append(connection)
+        self._prune()
         if self._closed:
             self.close()
+
+    def _prune(self) -> None:
+        """Close what has not been used since the last rush."""
+        while True:
+            try:
+                oldest = self._idle.popleft()
+            except IndexError:
+                return
+            if not oldest.stale():
+                self._idle.appendleft(oldest)
+                return
+            oldest.close()
 
     def _enter(self, deadline: float) -> Flow[None]:
         """Wait for one of the places; the first come is the first served."""

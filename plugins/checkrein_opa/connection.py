@@ -89,12 +89,16 @@ class Connection:
 
     def reusable(self) -> bool:
         """Whether nothing has happened since its last answer: no end, no byte that nobody asked for."""
-        if self.spoiled or self._came or self._ended or monotonic() - self._used_at > MAX_IDLE:
+        if self.spoiled or self._came or self._ended or self.stale():
             return False
         try:
             return self._peek() is None
         except OSError:
             return False
+
+    def stale(self) -> bool:
+        """Whether it was not used for longer than `MAX_IDLE`."""
+        return monotonic() - self._used_at > MAX_IDLE
 
     def speaks_unasked(self) -> bool:
         """Whether a new connection, in the clear, has bytes that can be no answer."""
