@@ -1,8 +1,8 @@
 """The engine plug-in: asks `deny`, then `permit`, then `obligation`.
 
 What a policy has: the classes `Subject` (`User`, `Anonymous`), `Actor`, `Resource` (`Model`, `Tool`,
-`Retriever`) and `Context`; on each of them its properties by name, where one that is absent is an error, inside
-`not` too, and `.get(name, default)`, `.keys()`, `.items()`; on strings `contains`, `startswith`, `endswith`,
+`Retriever`) and `Context`; on each of them its properties by name, and one that is absent is an error, in a
+`not` too; `.get(name, default)`, `.keys()`, `.items()`; on strings `contains`, `startswith`, `endswith`,
 `lower`, `upper` and `strip`; on strings and lists `.length`; `ctx.found` and `ctx.found_current`, the types
 of findings.
 
