@@ -2,9 +2,9 @@
 
 What it would answer wrongly is refused when loading, as far as that shows in a policy. What does not show,
 and is otherwise than in OPA: values of different types are ordered differently (`3 < "a"` is false and
-`null > 3` is true: ask `is_number` first); strings are kept escaped, so that `count` of a text counts two for
-a line end, `<` orders by the escape, and a search for a lone letter also finds the `n` of a line end. Policies
-that read text belong on `backend: regorus` or an OPA server; those that decide on findings lose nothing here.
+`null > 3` is true: ask `is_number` first); strings are kept escaped, so that in `count` a line end is two, `<`
+orders by the escape, and a search for a lone letter also finds the `n` of a line end. Policies that read text
+belong on `backend: regorus` or an OPA server; policies that decide on findings lose nothing here.
 """
 
 from __future__ import annotations

@@ -66,10 +66,10 @@ def _bodies(tokens: Sequence[Token]) -> Iterator[tuple[int, int, str]]:
             token = tokens[index]
             if token.kind == "op":
                 depth += (token.text in "([{") - (token.text in ")]}")
-            elif depth == 0 and token.text == "else" and opened:
+            elif depth == 0 and token.word == "else" and opened:
                 yield _after(tokens[index - 1], " }")
                 opened = False
-            elif depth == 0 and token.text == "if" and index + 1 < end and tokens[index + 1].text != "{":
+            elif depth == 0 and token.word == "if" and index + 1 < end and tokens[index + 1].text != "{":
                 yield _after(token, " {")
                 opened = True
         if opened:
@@ -82,12 +82,8 @@ def _after(token: Token, text: str) -> tuple[int, int, str]:
 
 
 def _inputs(module: Module) -> Iterator[tuple[int, int, str]]:
-    for index, token in enumerate(module.tokens):
-        if (
-            token.text == "input"
-            and token.kind == "name"
-            and (not index or module.tokens[index - 1].text != ".")
-        ):
+    for token in module.tokens:
+        if token.word == "input":
             yield token.start, token.start + len(token.text), _INPUT
 
 
@@ -99,13 +95,13 @@ def _values(module: Module, modules: Sequence[Module]) -> Iterator[tuple[int, in
     functions = {(*one.package, *rule.path) for one in modules for rule in one.rules if rule.function}
     tokens = module.tokens
     for index, token in enumerate(tokens):
-        if token.text != "with" or token.kind != "name" or index + 1 >= len(tokens):
+        if token.word != "with" or index + 1 >= len(tokens):
             continue
         target, after = reference(tokens, index + 1)
         target = (*module.imports.get(target[0], target[:1]), *target[1:])
         if target[0] not in ("data", "input") or target[1:] in functions:
             continue
-        if after + 1 >= len(tokens) or tokens[after].text != "as" or tokens[after + 1].kind != "name":
+        if after + 1 >= len(tokens) or tokens[after].word != "as" or tokens[after + 1].kind != "name":
             continue
         value = tokens[after + 1]
         end = _end_of(tokens, after + 1)
@@ -121,7 +117,7 @@ def _end_of(tokens: Sequence[Token], index: int) -> int:
     while end + 1 < len(tokens):
         if tokens[end].text == "[" and not tokens[end].leads:
             end = closing(tokens, end) + 1
-        elif tokens[end].text == "." and tokens[end + 1].kind == "name":
+        elif tokens[end].text == "." and tokens[end + 1].kind == "field":
             end += 2
         else:
             break

@@ -96,7 +96,7 @@ def read_module(path: str, source: str) -> Module:
         part = tokens[start:end]
         if part[0].text == "import":
             target, after = reference(part, min(1, len(part) - 1))
-            named = part[after + 1].text if after + 1 < len(part) and part[after].text == "as" else target[-1]
+            named = part[after + 1].text if after + 1 < len(part) and part[after].word == "as" else target[-1]
             if target[0] in ("data", "input"):
                 imports[named] = target
             continue
@@ -111,7 +111,7 @@ def read_module(path: str, source: str) -> Module:
         else:
             calls += _calls(part[head + 1 :], label)
             names += _undeclared(part[head + 1 :], label)
-        withs += (Use(("with",), token.line, label) for token in part if token.text == "with")
+        withs += (Use(("with",), token.line, label) for token in part if token.word == "with")
         bodies += (Use(("{",), line, label) for line in _bare_bodies(part))
     return Module(
         path=path,
@@ -140,21 +140,26 @@ def statements(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
     for index, token in enumerate(tokens):
         if token.kind == "op":
             depth += (token.text in "([{") - (token.text in ")]}")
-        elif depth == 0 and token.kind == "name" and token.text not in _GOES_ON:
-            before = tokens[index - 1].text if index else ";"
-            if before == ";" or (token.leads and before not in _LEAVES_OPEN):
-                starts.append(index)
+        elif depth == 0 and token.word and token.word not in _GOES_ON and _begins(tokens, index):
+            starts.append(index)
     yield from itertools.pairwise([*starts, len(tokens)])
 
 
+def _begins(tokens: Sequence[Token], index: int) -> bool:
+    """Whether a rule may begin here: after a semicolon, or on a line that does not go on with another."""
+    if index == 0 or tokens[index - 1].text == ";":
+        return True
+    before = tokens[index - 1]
+    return tokens[index].leads and (before.kind == "field" or before.text not in _LEAVES_OPEN)
+
+
 def _roots(tokens: Sequence[Token]) -> Iterator[int]:
-    """The tokens that begin a reference: names that follow no dot and are no keywords."""
+    """The tokens that begin a reference: names that are no keywords."""
     for index, token in enumerate(tokens):
-        if token.kind == "name" and (index == 0 or tokens[index - 1].text != "."):
-            if token.text not in _KEYWORDS:
-                yield index
-            elif token.text == "contains" and index + 1 < len(tokens) and tokens[index + 1].text == "(":
-                yield index  # the built-in; the keyword in a head cannot be told apart, and does no harm
+        # `contains(` is the built-in; where it is the keyword of a head, taking it for one does no harm.
+        called = index + 1 < len(tokens) and tokens[index + 1].text == "("
+        if token.word and (token.word not in _KEYWORDS or (token.word == "contains" and called)):
+            yield index
 
 
 def _calls(tokens: Sequence[Token], rule: str) -> Iterator[Use]:
@@ -178,7 +183,7 @@ def _declared(tokens: Sequence[Token]) -> Iterator[str]:
         yield from _names(tokens[: closing(tokens, 0)])
     for index, token in enumerate(tokens):
         before = tokens[index - 1] if index else token
-        if token.text in ("some", "every"):
+        if token.word in ("some", "every"):
             end = index + 1
             while (
                 end < len(tokens)
@@ -194,14 +199,14 @@ def _declared(tokens: Sequence[Token]) -> Iterator[str]:
         elif token.text == "[" and _is_indexed(before):
             if index + 2 < len(tokens) and tokens[index + 2].text == "]":
                 yield from _names(tokens[index : index + 2])
-        elif token.text == "walk":
+        elif token.word == "walk":
             yield from _names(tokens[index : closing(tokens, index + 1)])
 
 
 def _is_indexed(token: Token) -> bool:
     if token.kind == "name":
         return token.text not in _KEYWORDS
-    return token.text in (")", "]")
+    return token.kind == "field" or token.text in (")", "]")
 
 
 def _pattern(tokens: Sequence[Token], index: int, step: int) -> Iterator[str]:
@@ -221,8 +226,12 @@ def _names(tokens: Sequence[Token]) -> Iterator[str]:
 
 def _bare_bodies(tokens: Sequence[Token]) -> Iterator[int]:
     depth = 0
+    every = False
     for index, token in enumerate(tokens):
-        if token.kind == "op":
-            if token.text == "{" and depth == 0 and index and tokens[index - 1].text not in _BEFORE_BRACE:
+        if depth == 0 and token.text == "{" and index:
+            if not every and tokens[index - 1].text not in _BEFORE_BRACE:
                 yield token.line
+            every = False
+        every = every or (depth == 0 and token.word == "every")
+        if token.kind == "op":
             depth += (token.text in "([{") - (token.text in ")]}")

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple, cast
 
 __all__ = ["SourceError", "Token", "closing", "literal", "reference", "tokenize"]
 
-Kind = Literal["name", "string", "raw", "number", "op"]
+Kind = Literal["name", "field", "string", "raw", "number", "op"]
 
 
 class Token(NamedTuple):
@@ -20,6 +20,11 @@ class Token(NamedTuple):
     start: int
     line: int
     leads: bool
+
+    @property
+    def word(self) -> str:
+        """The text where it can be a keyword, else nothing."""
+        return self.text if self.kind == "name" else ""
 
 
 class SourceError(Exception):
@@ -70,6 +75,8 @@ def tokenize(source: str) -> list[Token]:
         if kind not in ("blank", "comment"):
             if text in _BROKEN:
                 raise SourceError(line, _BROKEN[text])
+            if kind == "name" and tokens and tokens[-1].text == ".":
+                kind = "field"  # `input.if` is no keyword
             token = Token(cast("Kind", kind), text, match.start(), line, leads)
             if kind == "string":
                 literal(token)
@@ -108,7 +115,7 @@ def reference(tokens: Sequence[Token], index: int) -> tuple[tuple[str, ...], int
     index += 1
     while index + 1 < len(tokens):
         text, following = tokens[index].text, tokens[index + 1]
-        if text == "." and following.kind == "name":
+        if text == "." and following.kind == "field":
             parts.append(following.text)
             index += 2
         elif (

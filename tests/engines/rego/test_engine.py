@@ -81,6 +81,13 @@ def test_a_policy_denies_with_its_reasons(policy, ask):
         ('decision := {"allow": input.x}', {}, Effect.NOT_APPLICABLE),
         ('decision := {"allow": input.x}', {"x": False}, Effect.DENY),
         ("decision := input.x", {"x": {"allow": True}}, Effect.PERMIT),
+        ('decision := input["if"]', {"if": True}, Effect.PERMIT),
+        ("decision if input.x == 1 else := false", {"x": 2}, Effect.DENY),
+        ("decision := true if input.x == 1 else := false if input.x == 2", {"x": 2}, Effect.DENY),
+        ("decision := true if input.x == 1\nelse := false if {\n\tinput.x == 2\n}", {"x": 1}, Effect.PERMIT),
+        ("decision if every x in input.xs { x > 0 }", {"xs": [1, 2]}, Effect.PERMIT),
+        ("decision if {1, 2} == {x | some x in input.xs}", {"xs": [1, 2]}, Effect.PERMIT),
+        ("decision if some x in input.xs # { comment", {"xs": [1]}, Effect.PERMIT),
     ],
 )
 def test_false_and_undefined_are_told_apart(policy, ask, body, document, effect):

@@ -63,6 +63,7 @@ def names(body):
         ("p if not (input.x)", set()),
         ("p := 1 if input.x in {1}", set()),
         ("p.q := 1 if input.y", set()),
+        ("p := input.not\nq := http.send({})", {"http.send"}),
     ],
 )
 def test_calls_are_found_in_code_alone(body, expected):
@@ -77,6 +78,9 @@ def test_calls_are_found_in_code_alone(body, expected):
         ("p if count(blocked) > 0", {"blocked"}),
         ("p := {kind: 1}", {"kind"}),
         ("p if input[kind].x", set()),
+        ("p if input.xs[i] == 1", set()),
+        ("p if f(input)[i] == 1", set()),
+        ("p if data.xs[i][j].y == 1", set()),
         ("p := [x | some x in xs]", {"xs"}),
         ("p if { some k, v in input.x; k == v }", set()),
         ("p if { some i; input.x[i] == 1 }", set()),
@@ -113,6 +117,10 @@ def test_names_that_a_rule_does_not_declare_are_found(body, expected):
         ("deny contains x if x := 1", [(("deny",), 3, False)]),
         ("p := {\n\t`a\n}`: 1,\n}\nq := 1", [(("p",), 3, False), (("q",), 7, False)]),
         ("import data.x\np := x", [(("p",), 4, False)]),
+        (
+            "p := input.if\nq := input.in\nr := 1",
+            [(("p",), 3, False), (("q",), 4, False), (("r",), 5, False)],
+        ),
     ],
 )
 def test_rules_are_found_with_their_lines(body, expected):
