@@ -3,8 +3,8 @@
     python benchmarks/casbin_engine.py
 
 Bare = `casbin.Enforcer.enforce` as the library's documentation uses it, the same policy in plain Casbin: role
-graphs, no rules. Decision = limits, facts, document, our engine, obligations, conclusion and the record, handed
-to the decision log, which writes it to a file.
+graphs, no rules. Decision = limits, facts, document, our engine, obligations, conclusion and the record,
+handed to the decision log, which writes it to a file.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ REQUEST = AccessRequest(
 
 
 def policy(rows: int) -> str:
-    """A policy of this many rows; the one that matches stands last, and one that denies before it does not."""
+    """A policy of this many rows, of which the last matches; one before it denies somebody else."""
     lines = [
         "g, user:alice, role:senior",
         "g, role:senior, role:data_scientist",
@@ -103,7 +103,12 @@ def main() -> None:
     sys.stdout.write("|---|---|---|---|---|---|\n")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "model.conf").write_text(MODEL)
-        for rows, length in ((3, 1024), (3, 102_400), (30, 1024), (1000, 1024)):
+        for rows, length, rounds in (
+            (3, 1024, 3000),
+            (3, 102_400, 1000),
+            (30, 1024, 2000),
+            (1000, 1024, 200),
+        ):
             Path(folder, "policy.csv").write_text(policy(rows))
             bare = casbin.Enforcer(str(Path(folder, "model.conf")), str(Path(folder, "policy.csv")))
             node = build_engine(
@@ -118,7 +123,6 @@ def main() -> None:
             evaluation = build(asked, detectors=Detectors({}, {}), models={}, limits=settings.limits)
             assert pep.decide(asked).permitted
             assert bare.enforce("user:alice", "model:gpt-4o", "submit_prompt")
-            rounds = 3000 if rows < 100 else 200
             alone, whole = paired(
                 lambda bare=bare: bare.enforce("user:alice", "model:gpt-4o", "submit_prompt"),  # type: ignore[misc]
                 lambda pep=pep, asked=asked: pep.decide(asked),  # type: ignore[misc]

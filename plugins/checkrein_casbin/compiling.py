@@ -47,7 +47,7 @@ class CompiledSection:
         """
         model, name = self.definition.model(), f"p{self.section.suffix}"
         model["p"][name].policy = [list(row.values) for row in rows]
-        if "g" in self.definition.graphs:
+        if self.definition.permission.by_subject:
             model["g"]["g"].policy = [list(row.values) for row in self.roles]
         try:
             model.sort_policies_by_subject_hierarchy()
@@ -83,6 +83,19 @@ class PolicyCompiler:
         for name in functions:
             if name in self._graphs:
                 raise PolicyLoadError(f"`functions.{name}` has the name of a role graph; give it another")
+
+    def warnings(self) -> list[str]:
+        """Rows that no request can match, though a later row could change that."""
+        found: list[str] = []
+        for name in self._definition.graphs:
+            roles = {row.values[1] for row in self._rows[name]}
+            found += (
+                f"{row.place}: `{row.values[0]}` has no type and nobody has it as a role; "
+                f"a request says `user:{row.values[0]}` or `model:{row.values[0]}`"
+                for row in self._rows[name]
+                if ":" not in row.values[0] and row.values[0] not in roles
+            )
+        return found
 
     def section(self, section: Section) -> CompiledSection:
         """Compile a section over all of its rows.

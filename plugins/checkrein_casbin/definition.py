@@ -70,6 +70,11 @@ class Section:
         """Whether the effect permits what no row matches."""
         return self.effect == _EFFECTS[1]
 
+    @property
+    def by_subject(self) -> bool:
+        """Whether rows are sorted by how near the subject is in the role graph."""
+        return self.effect == _EFFECTS[4]
+
     def effector(self) -> Any:
         """The library's effector; its enforcer has one alone, of `e`, and would judge `p2` by it."""
         return get_effector(self.effect.replace("p.eft", "p_eft"))
@@ -160,8 +165,10 @@ class _Reader:
                 raise self.error(
                     defined.number, f"`{key}` is never asked; this engine asks `m` and, for obligations, `m2`"
                 )
-        if "subjectPriority" in permission.effect and "g" not in graphs:
-            raise self.error(self.found["e"].number, "`subjectPriority` needs a role definition `g`")
+        if permission.by_subject and ("g" not in graphs or permission.columns[0] != "sub"):
+            # The library sorts by the first column, whatever it is called.
+            problem = "`subjectPriority` needs a role definition `g`, and `sub` as the first column of `p`"
+            raise self.error(self.found["e"].number, problem)
         return Definition(
             name=self.name, text=self.text, permission=permission, obligation=obligation, graphs=graphs
         )

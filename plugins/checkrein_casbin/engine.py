@@ -24,6 +24,7 @@ from .snapshot import Snapshot
 __all__ = ["CasbinEngine"]
 
 _log = logging.getLogger("checkrein.casbin")
+_MAX_WARNINGS: Final = 10
 _MAX_MODEL: Final = 1024 * 1024
 _TENANT: Final = "subject.properties.tenant"
 
@@ -165,7 +166,10 @@ class CasbinEngine:
 
     def _read(self) -> Snapshot:
         rows = read_rows(self._definition, self._adapter)
-        return Snapshot(self._definition, rows, self._functions, self._domain)
+        snapshot = Snapshot(self._definition, rows, self._functions, self._domain)
+        for warning in snapshot.warnings[:_MAX_WARNINGS]:
+            _log.warning("`%s`: %s", self.name, warning)
+        return snapshot
 
     def _try_reload(self) -> None:
         try:

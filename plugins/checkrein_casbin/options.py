@@ -113,7 +113,10 @@ class WatcherOptions(StrictModel):
         if self.redis is not None:
             return _redis(self.redis, changed)
         watcher = _made(str(self.factory))
-        watcher.set_update_callback(changed)
+        try:
+            watcher.set_update_callback(changed)
+        except Exception as error:  # the operator's code
+            raise SettingsError(f"`{self.factory}` makes no watcher: `{type(error).__name__}`") from error
         return watcher
 
 

@@ -5,6 +5,7 @@ A misspelt `p` or a comma too many in a row that denies would otherwise permit.
 
 from __future__ import annotations
 
+import os
 from collections.abc import KeysView, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,8 @@ class FileRows:
     """A policy file; the library's own adapter of files tells no line.
 
     Args:
-        path: the file, UTF-8, in Casbin's CSV: no quotes, comments on lines of their own.
+        path: the file, UTF-8, in Casbin's CSV: no quotes, comments on lines of their own. While it is
+            followed, replace it by a rename: a file that is half written is half a policy.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,10 +63,16 @@ class FileRows:
         self.lines = {}
         try:
             with self.path.open("rb") as file:
+                before = os.fstat(file.fileno())
                 content = file.read(_MAX_BYTES + 1)
+                after = os.fstat(file.fileno())
             text = content.decode()
         except (OSError, UnicodeDecodeError):
             raise PolicyLoadError(f"`{self.path.name}` cannot be read as UTF-8") from None
+        if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+            raise PolicyLoadError(
+                f"`{self.path.name}` changed while it was read; replace it whole, by a rename"
+            )
         if len(content) > _MAX_BYTES:
             raise PolicyLoadError(f"`{self.path.name}` is over `{_MAX_BYTES}` bytes")
         for number, raw in enumerate(text.split("\n"), 1):

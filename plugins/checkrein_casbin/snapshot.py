@@ -54,6 +54,7 @@ class Snapshot:
         domain: tuple[str, ...],
     ) -> None:
         compiler = PolicyCompiler(definition, rows, functions)
+        self.warnings = compiler.warnings()
         self.revision = _revision(definition, rows, functions)
         self.size = sum(map(len, rows.values()))
         self._domain = domain
@@ -137,7 +138,7 @@ class Snapshot:
         value: Any = document
         for key in self._domain:
             value = value.get(key) if isinstance(value, Mapping) else None
-        return ABSENT if value is None else value
+        return value if isinstance(value, str) else ABSENT
 
 
 def _named(entity: Mapping[str, Any]) -> str:

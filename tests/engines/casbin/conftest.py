@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from functools import cache
 
 import pytest
 
@@ -184,6 +185,18 @@ def listed():
     yield loaded
     for engine in engines:
         engine.close()
+
+
+@pytest.fixture
+def definition(rules):
+    """The model of `rules`, read."""
+    return read_definition("model.conf", rules)
+
+
+@pytest.fixture
+def fuzzed(listed, rules):
+    """An engine by the rule of its one row, made once for each."""
+    return cache(lambda expression: listed(rules, {"p": [["ask", expression, "allow", ""]]}))
 
 
 @pytest.fixture

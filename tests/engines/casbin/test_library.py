@@ -53,7 +53,7 @@ def written(policy):
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(policy=policies, matcher=st.sampled_from(MATCHERS), effect=st.sampled_from(EFFECTS))
-def test_it_decides_as_the_library_does(listed, asked, matching, policy, matcher, effect):
+def test_it_decides_as_the_library_does(listed, asked, matching, policy, matcher, effect):  # noqa: PLR0913, PLR0917 -- fixtures
     columns = "sub, obj, act, eft"
     model = matching(matcher, columns=columns, effect=effect)
     ours = listed(model, dict(zip(("p", "g", "g2"), policy, strict=True)))

@@ -1,4 +1,4 @@
-"""Live changes: adapters, watchers, the clock, forks; every request is answered from one version of the policy."""
+"""Live changes by adapters, watchers, the clock; every request is answered from one version of the policy."""
 
 import json
 import logging
@@ -136,7 +136,7 @@ class TestADatabase:
             load(basic, policy=None, adapter={"sqlalchemy": {"url": "nosuch://root:secret-word@host/db"}})
         assert "secret-word" not in str(error.value)
 
-    def test_an_application_changes_it_and_a_watcher_tells(
+    def test_an_application_changes_it_and_a_watcher_tells(  # noqa: PLR0913, PLR0917 -- fixtures
         self, listed, asked, basic, database, administrator, swaps
     ):
         channel = []

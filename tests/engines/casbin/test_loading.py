@@ -1,16 +1,20 @@
 """Models, rows and obligations that would not mean what they say do not load: each error names its line."""
 
 import logging
+import os
 import sys
 from importlib import metadata
 
 import casbin
 import pytest
+from casbin.core_enforcer import CoreEnforcer
 
 from checkrein.building import build_engine
-from checkrein.errors import PolicyLoadError, SettingsError
+from checkrein.errors import EngineFailure, FailureCause, PolicyLoadError, SettingsError
 from checkrein.vocabulary import Effect, Obligation
-from checkrein_casbin import CasbinEngine, engine as engine_module
+from checkrein_casbin import CasbinEngine
+from checkrein_casbin import engine as engine_module
+from checkrein_casbin import rows as rows_module
 from checkrein_casbin.definition import read_definition
 from checkrein_casbin.obligations import read_obligation
 
@@ -77,6 +81,38 @@ def test_priority_by_subject_needs_roles(load):
             model.replace("[role_definition]\ng = _, _\n", "").replace("g(r.sub, p.sub)", "r.sub == p.sub"),
             "",
         )
+
+
+@pytest.mark.parametrize("columns", ["act, sub, obj, eft", "obj, sub, act, eft"])
+def test_priority_by_subject_needs_the_subject_first(load, columns):
+    effect = "some(where (p.eft == allow)) && !some(where (p.eft == deny))"
+    model = MODEL.replace(effect, "subjectPriority(p.eft) || deny").replace(
+        "p = sub, obj, act, eft", f"p = {columns}"
+    )
+    with pytest.raises(PolicyLoadError, match="`sub` as the first column"):
+        load(model, "")
+
+
+def test_a_member_without_a_type_is_warned_of(load, caplog):
+    load(MODEL, "g, alice, staff\ng, staff, people\ng, user:bob, staff\n")
+    (record,) = caplog.records
+    assert record.getMessage().startswith("`casbin`: `policy.csv`, line 1: `alice` has no type")
+
+
+def test_a_file_that_is_being_written_does_not_load(options, tmp_path, monkeypatch):
+    made = options(MODEL, "g, user:alice, staff\n")
+    path = tmp_path / "policy.csv"
+    honest = os.fstat
+
+    def stat(number):
+        found = honest(number)
+        with path.open("a") as file:
+            file.write("p, staff, x, invoke, deny\n")
+        return found
+
+    monkeypatch.setattr(rows_module.os, "fstat", stat)
+    with pytest.raises(PolicyLoadError, match="changed while it was read"):
+        CasbinEngine.from_options(made)
 
 
 def test_an_obligation_section_needs_its_obligation(load):
@@ -151,10 +187,10 @@ def test_a_priority_that_is_no_number_does_not_load(load, matching):
 def test_files_that_are_no_text_do_not_load(options, tmp_path, content):
     made = options(MODEL, "")
     (tmp_path / "policy.csv").write_bytes(content)
-    with pytest.raises(PolicyLoadError, match="`policy.csv` cannot be read as UTF-8"):
+    with pytest.raises(PolicyLoadError, match=r"`policy.csv` cannot be read as UTF-8"):
         CasbinEngine.from_options(made)
     (tmp_path / "model.conf").write_bytes(content)
-    with pytest.raises(PolicyLoadError, match="`model.conf` cannot be read as UTF-8"):
+    with pytest.raises(PolicyLoadError, match=r"`model.conf` cannot be read as UTF-8"):
         CasbinEngine.from_options(made)
 
 
@@ -262,7 +298,7 @@ def test_any_other_spelling_of_an_obligation_does_not_load(listed, rules, text):
 def test_the_settings_name_file_line_and_row(tmp_path):
     (tmp_path / "model.conf").write_text(MODEL)
     (tmp_path / "policy.csv").write_text("p, *, x, invoke, allow\n")
-    with pytest.raises(PolicyLoadError, match="`policy.csv`, line 1"):
+    with pytest.raises(PolicyLoadError, match=r"`policy.csv`, line 1"):
         build_engine({"casbin": {"model": "model.conf", "policy": "policy.csv"}}, base=tmp_path)
 
 
@@ -319,10 +355,6 @@ def test_loading_and_asking_leave_the_loggers_of_the_application_alone(load, ask
 
 
 def test_a_library_that_contradicts_itself_is_an_invalid_answer(load, asked, monkeypatch):
-    from casbin.core_enforcer import CoreEnforcer
-
-    from checkrein.errors import EngineFailure, FailureCause
-
     engine = load(MODEL, "g, user:alice, staff\np, staff, model:gpt-4o, invoke, allow\n")
     honest = CoreEnforcer.enforce_ex
     for nonsense in (

@@ -365,7 +365,7 @@ class TestFunctionsOfTheOperator:
             load(rules, "", functions_={"same": named})
 
     def test_one_with_the_name_of_a_role_graph_is_an_error(self, load):
-        with pytest.raises(PolicyLoadError, match="`functions.g` has the name of a role graph"):
+        with pytest.raises(PolicyLoadError, match=r"`functions.g` has the name of a role graph"):
             load(functions={"g": lambda *_: True})
 
     @pytest.mark.parametrize("name", ["has", "eval", "keyMatch", "contains", "ipMatch"])

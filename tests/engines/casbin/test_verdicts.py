@@ -111,7 +111,7 @@ def test_a_row_that_cannot_be_judged_fails_before_a_permit(load, asked, rules):
         ("a mail", "free", ["redact types=mail", "limit_tokens max_tokens=64"]),
     ],
 )
-def test_rows_of_p2_oblige(load, asked, rules, text, tier, expected):
+def test_rows_of_p2_oblige(load, asked, rules, text, tier, expected):  # noqa: PLR0913, PLR0917 -- fixtures
     verdict = load(rules, OBLIGATIONS).evaluate(asked(act="ask", text=text, properties={"tier": tier}))
     known = {
         "redact types=ssn": Obligation(type="redact", properties={"types": ["ssn"]}),
@@ -194,7 +194,7 @@ def test_roles_hold_in_their_tenant_alone(load, asked, matching):
     assert effect("*") is Effect.NOT_APPLICABLE
     assert effect("") is Effect.NOT_APPLICABLE
     for nobody in ({}, {"tenant": None}, {"tenant": ["acme"]}):
-        with pytest.raises(EngineFailure, match="domain|absent"):
+        with pytest.raises(EngineFailure, match=r"domain|absent"):
             engine.evaluate(asked(properties=nobody))
 
 
@@ -223,7 +223,7 @@ def test_an_access_control_list_names_people_and_models(load, asked, matching):
         ("priority(p.eft) || deny", "p, other, allow", Effect.NOT_APPLICABLE),
     ],
 )
-def test_every_effect_of_casbin_is_an_answer(load, asked, matching, effect, policy, expected):
+def test_every_effect_of_casbin_is_an_answer(load, asked, matching, effect, policy, expected):  # noqa: PLR0913, PLR0917 -- fixtures
     engine = load(matching("r.act == p.act", columns="act, eft", effect=effect), policy)
     assert engine.evaluate(asked(act="ask")).effect is expected
 
