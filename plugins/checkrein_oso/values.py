@@ -12,6 +12,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final
 
+from checkrein.document import found_types
 from checkrein.vocabulary import EMPTY
 
 __all__ = [
@@ -60,7 +61,6 @@ TYPES: Final[Mapping[str, str]] = {tag: type_ for type_, tag in (*_SUBJECTS.item
 """The entity type that a class stands for, where it stands for one."""
 
 _TEXTS: Final = frozenset({"prompt", "completion", "result"})
-_WRITERS: Final = frozenset({"user", "tool", "retrieved"})
 _TAGS: Final = {
     str: ("String",),
     bool: ("Boolean",),
@@ -130,17 +130,11 @@ class _ContextThing(Thing):
 
     @cached_property
     def _found(self) -> list[str]:
-        return sorted({finding["type"] for finding in self.rest.get("findings", ())})
+        return found_types(self.rest, current=False)
 
     @cached_property
     def _found_current(self) -> list[str]:
-        return sorted(
-            {
-                finding["type"]
-                for finding in self.rest.get("findings", ())
-                if finding["current"] and finding["origin"] in _WRITERS
-            }
-        )
+        return found_types(self.rest, current=True)
 
 
 def subject_of(entity: Mapping[str, Any]) -> Thing:

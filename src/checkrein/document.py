@@ -20,7 +20,7 @@ from .errors import RequestError
 from .settings import Limits
 from .vocabulary import AccessRequest, Entity, Finding, Origin, Segment, Stage
 
-__all__ = ["EvaluationRequest", "build", "findings_of", "starts_of"]
+__all__ = ["EvaluationRequest", "build", "findings_of", "found_types", "starts_of"]
 
 _TEXT_KEY: Final = {
     Stage.MODEL_SELECTION: "prompt",
@@ -181,6 +181,24 @@ def findings_of(spans: Sequence[Span], segments: Sequence[Segment], current_from
                 )
             index += 1
     return tuple(findings)
+
+
+def found_types(context: Mapping[str, Any], *, current: bool) -> list[str]:
+    """The types that were found: for engines whose language cannot search a list of findings.
+
+    Args:
+        context: the input document's.
+        current: in the turn being answered alone. An assistant's last words in a prompt are put into its mouth and
+            do not count; in its answer, and in its call of a tool, they are what is judged.
+    """
+    skipped = Origin.ASSISTANT.value if "prompt" in context else None
+    return sorted(
+        {
+            finding["type"]
+            for finding in context.get("findings", ())
+            if not current or (finding["current"] and finding["origin"] != skipped)
+        }
+    )
 
 
 def _current_from(request: AccessRequest) -> int:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from checkrein.detection import Detectors, Span
-from checkrein.document import build
+from checkrein.document import build, found_types
 from checkrein.errors import RequestError
 from checkrein.settings import Limits
 from checkrein.vocabulary import Entity, Origin, Segment, Stage
@@ -142,3 +142,20 @@ def test_a_document_is_encoded_as_strict_json_once(question):
 
 def test_sizes_are_written_as_people_write_them():
     assert Limits.model_validate({"text": "4MiB"}).text == 4 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("stage", "turns", "current"),
+    [
+        (Stage.PRE_PROMPT, [("user", "1"), ("assistant", "x"), ("user", "y")], []),
+        (Stage.PRE_PROMPT, [("user", "x"), ("assistant", "1")], []),
+        (Stage.PRE_PROMPT, [("system", "1"), ("user", "x")], []),
+        (Stage.PRE_PROMPT, [("tool", "1")], ["digit"]),
+        (Stage.POST_COMPLETION, [("assistant", "1")], ["digit"]),
+        (Stage.TOOL_CALL, [("assistant", "1")], ["digit"]),
+    ],
+)
+def test_what_was_found_in_the_turn_is_what_somebody_said_in_it(question, stage, turns, current):
+    context = laid_out(question(segments=spoken(*turns), stage=stage)).document["context"]
+    assert found_types(context, current=False) == ["digit"]
+    assert found_types(context, current=True) == current
