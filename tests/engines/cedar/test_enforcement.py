@@ -78,7 +78,13 @@ def ask(who, text, *, model="gpt-4o", stage=Stage.PRE_PROMPT, **context):
 
 CASES = [
     (ask(("alice", "pro", "data"), "Hello"), True, set(), {}, None),
-    (ask(("alice", "pro", "data"), "Write to jo@example.com"), True, set(), {(0,): "Write to [email]"}, None),
+    (
+        ask(("alice", "pro", "data"), "Write to jo@example.com"),
+        True,
+        set(),
+        {(0,): "Write to [REDACTED:email]"},
+        None,
+    ),
     (ask(("alice", "pro", "data"), "My SSN is 536-90-4399"), False, {"pii.us_ssn"}, {}, None),
     (ask(("bob", "free", "data"), "Hello"), False, {"tier.model"}, {}, None),
     (ask(("bob", "free", "data"), "536-90-4399"), False, {"pii.us_ssn", "tier.model"}, {}, None),
@@ -124,23 +130,14 @@ def summary(decision):
     return decision.permitted, reasons, dict(decision.changes.texts), decision.changes.model
 
 
-@pytest.fixture
-def expected(pep):
-    """What each case comes to, with the redacted text as the kernel writes it."""
-    return [(permitted, reasons, texts, model) for _, permitted, reasons, texts, model in CASES]
-
-
 def describe(model):
     return SETTINGS.models[model]
 
 
-@pytest.mark.parametrize("index", range(len(CASES)))
-def test_every_case_comes_to_what_the_policy_says(pep, expected, index):
-    decision = pep.decide(CASES[index][0], describe)
-    permitted, reasons, texts, model = summary(decision)
-    assert (permitted, reasons, model) == (expected[index][0], expected[index][1], expected[index][3])
-    assert texts.keys() == expected[index][2].keys()
-    assert "jo@example.com" not in str(texts)
+@pytest.mark.parametrize("case", CASES)
+def test_every_case_comes_to_what_the_policy_says(pep, case):
+    request, *expected = case
+    assert summary(pep.decide(request, describe)) == tuple(expected)
 
 
 async def test_the_asynchronous_driver_comes_to_the_same(pep):
