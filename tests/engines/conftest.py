@@ -1,0 +1,56 @@
+"""The suite's policy in every language, loaded as settings would."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from checkrein.building import build_engine
+
+sys.path.append(str(Path(__file__).parent / "opa"))
+
+from opa_server import OpaServer
+
+POLICIES = Path(__file__).parent / "policies"
+STAGES = ["model_selection", "pre_prompt", "post_completion", "tool_call"]
+NODES = {
+    "casbin": {"casbin": {"model": "casbin/model.conf", "policy": "casbin/policy.csv", "stages": STAGES}},
+    "cedar": {"cedar": {"policies": "cedar", "stages": STAGES}},
+    "oso": {"oso": {"policies": "oso", "stages": STAGES}},
+    "regopy": {"rego": {"bundle": "rego", "stages": STAGES}},
+    "regorus": {"rego": {"bundle": "rego", "stages": STAGES, "backend": "regorus"}},
+}
+
+
+@pytest.fixture(scope="package")
+def suite_opa():
+    """A running OPA with the suite's policy."""
+    with OpaServer(POLICIES / "rego", logs=False) as server:
+        yield server
+
+
+@pytest.fixture
+def suite_node(request):
+    """A node of settings by an engine's name; the tests' deadline is far away."""
+
+    def node(name):
+        if name != "opa":
+            return NODES[name]
+        url = request.getfixturevalue("suite_opa").url
+        return {"opa": {"url": url, "stages": STAGES, "timeout": 60}}
+
+    return node
+
+
+@pytest.fixture
+def suite_engine(suite_node):
+    """Makes an engine by its name."""
+    engines = []
+
+    def make(name):
+        engines.append(build_engine(suite_node(name), base=POLICIES).engine)
+        return engines[-1]
+
+    yield make
+    for engine in engines:
+        engine.close()
