@@ -1,5 +1,6 @@
-"""Every shipped pack loads in each of its languages, answers alike in all of them, and explains its reasons."""
+"""Every shipped pack loads in each of its languages, answers alike in all, and explains its reasons."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,16 +8,21 @@ import pytest
 import yaml
 
 import checkrein_policies
+from checkrein import detection
 from checkrein.building import build_engine
+from checkrein.detection import Span
 from checkrein.enforcement import EnforcementPoint
 from checkrein.loading import load
 from checkrein.scenarios import load_scenarios, run_scenario
+from checkrein.vocabulary import Stage
 
 PACKS = sorted(path.parent for path in Path(checkrein_policies.__file__).parent.glob("*/pack.yaml"))
 TOLD = {pack: yaml.safe_load((pack / "pack.yaml").read_text()) for pack in PACKS}
 LANGUAGES = {"rego": "rego", "cedar": "cedar", "casbin": "casbin", "polar": "oso"}
 """The engine of each language, by the folder of a pack that holds its policies."""
 BACKENDS = ("regopy", "regorus")
+WORDS = {"dividend": "topic_finance", "lawsuit": "topic_legal", "dose": "topic_medical", "numbskull": "toxic"}
+CLASSIFIED = Path(__file__).parent / "content_with_a_classifier.yaml"
 KERNEL_CODES = {"unsupported_obligation", "failure.engine_error"}
 """What the enforcement point says by itself, and no pack needs to explain."""
 
@@ -55,10 +61,48 @@ def variant(request):
 
 
 @pytest.fixture
-def pep(variant):
+def settings(variant):
+    return load(variant[0] / "settings.yaml").settings
+
+
+@pytest.fixture
+def pep(variant, settings):
     pack, _, node = variant
-    settings = load(pack / "settings.yaml").settings
     point = EnforcementPoint(build_engine(node, base=pack), settings, record=lambda _: None)
+    yield point
+    point.close()
+
+
+class WordList:
+    """A classifier as an operator could plug it in: a word tells the topic."""
+
+    def __init__(self):
+        self.max_spans = {found: len(word) for word, found in WORDS.items()}
+
+    def scanner(self, types):
+        pattern = re.compile("|".join(word for word, found in WORDS.items() if found in types))
+        return lambda text: [Span(WORDS[hit[0]], *hit.span()) for hit in pattern.finditer(text)]
+
+
+@pytest.fixture
+def classified(variant, settings, monkeypatch):
+    """The content pack with a classifier beside the shipped detectors."""
+    pack, _, node = variant
+    shipped = detection.load_plugin
+    monkeypatch.setattr(
+        detection,
+        "load_plugin",
+        lambda group, name: WordList() if name in WORDS.values() else shipped(group, name),
+    )
+    topics = [name for name in WORDS.values() if name.startswith("topic_")]
+    detectors = {stage: [*names] for stage, names in settings.detectors.items()}
+    detectors[Stage.PRE_PROMPT] += topics
+    detectors[Stage.POST_COMPLETION] += ["toxic"]
+    point = EnforcementPoint(
+        build_engine(node, base=pack),
+        settings.model_copy(update={"detectors": detectors}),
+        record=lambda _: None,
+    )
     yield point
     point.close()
 
@@ -69,6 +113,15 @@ def test_every_scenario_holds(pep, variant):
         results = [run_scenario(pep, scenario) for scenario in load_scenarios(file)]
         assert results
         assert [(result.scenario.name, result.failures) for result in results if not result.passed] == []
+
+
+@pytest.mark.parametrize(
+    "variant", [one for one in _variants() if one[0].name == "content"], indirect=True, ids=_id
+)
+def test_topics_and_toxic_words_count_where_a_classifier_finds_them(classified):
+    results = [run_scenario(classified, one) for one in load_scenarios(CLASSIFIED)]
+    assert results
+    assert [(result.scenario.name, result.failures) for result in results if not result.passed] == []
 
 
 def test_every_native_test_holds(pep, variant):
