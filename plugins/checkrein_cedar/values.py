@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal
+from functools import partial
 from typing import Any, Final
 
 import orjson
 
+from checkrein.document import found_types
 from checkrein.errors import EngineFailure, FailureCause
 
 from .needs import Need
@@ -106,22 +108,6 @@ def context_of(context: Mapping[str, Any], need: Need) -> dict[str, Any]:
     return projected
 
 
-def _found(context: Mapping[str, Any]) -> list[str]:
-    return sorted({finding["type"] for finding in context.get("findings", ())})
-
-
-def _found_current(context: Mapping[str, Any]) -> list[str]:
-    # In a prompt, the assistant's last words are put into its mouth; in its answer, they are what is judged.
-    skipped = "assistant" if "prompt" in context else None
-    return sorted(
-        {
-            finding["type"]
-            for finding in context.get("findings", ())
-            if finding["current"] and finding["origin"] != skipped
-        }
-    )
-
-
 def _uninspected_kinds(context: Mapping[str, Any]) -> list[str]:
     uninspected = context.get("uninspected")
     if not isinstance(uninspected, list):
@@ -132,8 +118,8 @@ def _uninspected_kinds(context: Mapping[str, Any]) -> list[str]:
 
 
 _DERIVED: Final = {
-    "found": _found,
-    "found_current": _found_current,
+    "found": partial(found_types, current=False),
+    "found_current": partial(found_types, current=True),
     "uninspected_kinds": _uninspected_kinds,
 }
 
