@@ -142,7 +142,7 @@ class Connection:
     def _wait(self, deadline: float) -> Flow[None]:
         """Wait for something to read, and read it."""
         yield Ready(self.sock, deadline)
-        if not self._listen() and not self._came:
+        if not self._listen():
             _not_late(deadline)
 
     def _listen(self) -> bool:

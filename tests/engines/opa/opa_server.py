@@ -80,6 +80,7 @@ class OpaServer:
             self._engine.add_policy(name, source)
         for value in (*_data(bundle), data or {}):
             self._engine.add_data(value)
+        self.evaluate(["checkrein", "loaded"], {})  # policies that do not compile end here
         self._server = _Server(("127.0.0.1", 0), partial(_Handler, self))
         if tls is not None:
             # The handshake is each connection's own thread's work.

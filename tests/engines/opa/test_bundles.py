@@ -1,8 +1,9 @@
 """The same bundle gives the same verdicts embedded and in OPA; the example holds; OPA's log keeps no text."""
 
 import asyncio
+import contextlib
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,73 +12,102 @@ from opa_server import OpaServer
 from typer.testing import CliRunner
 
 import checkrein_policies
-from checkrein import EnforcementPoint, Stage
+from checkrein import EnforcementPoint, Settings, Stage, Verdict
 from checkrein.building import build_engine
 from checkrein.cli.app import FAILED, app
 from checkrein.document import build
 from checkrein.loading import load
-from checkrein.scenarios import arun_scenario, load_scenarios, run_scenario
+from checkrein.scenarios import Scenario, arun_scenario, load_scenarios, run_scenario
+from checkrein_rego.bundle import load_bundle
 
-BASELINE = Path(checkrein_policies.__file__).parent / "baseline"
+SHIPPED = Path(checkrein_policies.__file__).parent
+PACKS = sorted(path.parent for path in SHIPPED.glob("*/settings.yaml") if (path.parent / "rego").is_dir())
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "opa"
-SETTINGS = load(BASELINE / "settings.yaml").settings
-SCENARIOS = load_scenarios(BASELINE / "scenarios.yaml")
 MASK = (EXAMPLE / "mask.rego").read_text()
 SECRET = "the secret words"
 
 
-@pytest.fixture(scope="module")
-def baseline():
-    routes = yaml.safe_load((BASELINE / "routes.yaml").read_text())
-    with OpaServer(BASELINE / "rego", data=routes, revision="baseline") as server:
-        yield server
+@dataclass
+class Both:
+    """A pack in OPA and in this process, with its scenarios."""
+
+    server: OpaServer
+    remote: EnforcementPoint
+    embedded: EnforcementPoint
+    scenarios: list[Scenario]
+
+    def verdicts(self, scenario: Scenario) -> list[Verdict]:
+        """What each engine says to the same question, without what is its own."""
+        settings = self.remote.settings
+        detectors = self.remote._detectors
+        request = build(
+            scenario.request(), detectors=detectors, models=settings.models, limits=settings.limits
+        )
+        engines = [point.node.engines[0] for point in (self.remote, self.embedded)]
+        return [replace(one.evaluate(request), policy_ids=(), revision=None) for one in engines]
 
 
-@pytest.fixture(scope="module")
-def points(baseline):
-    """The pack in OPA and in this process."""
-    remote = build_engine({"opa": {"url": baseline.url, "timeout": 20}}, base=BASELINE)
-    embedded = build_engine({"rego": dict(SETTINGS.engine["rego"])}, base=BASELINE)
-    both = [EnforcementPoint(node, SETTINGS, record=lambda _: None) for node in (remote, embedded)]
-    yield both
-    for point in both:
-        point.close()
+@pytest.fixture(scope="module", params=PACKS, ids=lambda pack: pack.name)
+def pack(request):
+    folder = request.param
+    settings = load(folder / "settings.yaml").settings
+    options = settings.engine["rego"]
+    data = load_bundle(folder / options["bundle"], [folder / one for one in options.get("data", [])]).data
+    modules = {
+        path.name: path.read_text()
+        for path in (folder / "rego").rglob("*.rego")
+        if not path.stem.endswith("_test")
+    }
+    entrypoints = yaml.safe_load((folder / "pack.yaml").read_text())["entrypoints"]
+    files = [folder / "scenarios.yaml", *folder.glob("scenarios.only-*rego*.yaml")]
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(OpaServer(policies=modules, data=data, revision=folder.name))
+        nodes = (
+            {"opa": {"url": server.url, "timeout": 20, "entrypoints": entrypoints}},
+            {"rego": dict(options)},
+        )
+        points = [
+            EnforcementPoint(build_engine(node, base=folder), settings, record=lambda _: None)
+            for node in nodes
+        ]
+        for point in points:
+            stack.callback(point.close)
+        yield Both(server, *points, [one for file in files for one in load_scenarios(file)])
 
 
-@pytest.fixture(params=SCENARIOS, ids=lambda scenario: scenario.name)
-def scenario(request):
-    return request.param
+def test_opa_and_the_embedded_engine_give_the_same_verdict_on_every_scenario(pack):
+    differing = []
+    for scenario in pack.scenarios:
+        remote, embedded = pack.verdicts(scenario)
+        if remote != embedded:
+            differing.append((scenario.name, remote.effect, embedded.effect))
+    assert differing == []
 
 
-def test_every_scenario_of_the_pack_holds_in_opa(points, scenario):
-    assert run_scenario(points[0], scenario).failures == ()
+@pytest.mark.parametrize("driver", ["blocking", "awaiting"])
+def test_every_scenario_of_a_pack_comes_to_the_same_in_opa(pack, driver):
+    for scenario in pack.scenarios:
+        awaited = driver == "awaiting"
+        result = (
+            asyncio.run(arun_scenario(pack.remote, scenario))
+            if awaited
+            else run_scenario(pack.remote, scenario)
+        )
+        assert result.failures == run_scenario(pack.embedded, scenario).failures, scenario.name
 
 
-def test_and_for_callers_that_await(points, scenario):
-    assert asyncio.run(arun_scenario(points[0], scenario)).failures == ()
-
-
-def test_opa_and_the_embedded_engine_give_the_same_verdict(points, scenario):
-    detectors = points[0]._detectors
-    question = build(scenario.request(), detectors=detectors, models=SETTINGS.models, limits=SETTINGS.limits)
-    remote, embedded = (point.node.engines[0].evaluate(question) for point in points)
-    own = {"policy_ids": (), "revision": None}
-    assert replace(remote, **own) == replace(embedded, **own)
-    assert remote.policy_ids[:1] == embedded.policy_ids
-
-
-def test_the_record_of_a_decision_names_opas_own(points, baseline):
-    decision = points[0].decide(SCENARIOS[0].request())
+def test_the_record_of_a_decision_names_opas_own(pack):
+    decision = pack.remote.decide(pack.scenarios[0].request())
     (answer,) = decision.answers
     assert answer.engine == "opa"
-    assert answer.revision == "baseline"
-    assert answer.policy_ids[1] == f"decision_id:{baseline.decisions[-1]['decision_id']}"
+    assert answer.revision in {folder.name for folder in PACKS}
+    assert answer.policy_ids[1] == f"decision_id:{pack.server.decisions[-1]['decision_id']}"
 
 
-def test_the_pack_is_decided_without_any_text(baseline, points):
-    for one in SCENARIOS:
-        run_scenario(points[0], one)
-    for _, _, _, body in baseline.requests:
+def test_a_pack_is_decided_without_any_text(pack):
+    for scenario in pack.scenarios:
+        run_scenario(pack.remote, scenario)
+    for _, _, _, body in pack.server.requests:
         context = json.loads(body or b"{}").get("input", {}).get("context", {})
         assert not any("text" in context.get(key, {}) for key in ("prompt", "completion", "result"))
 
@@ -155,17 +185,15 @@ def test_the_mask_leaves_answers_of_other_shapes_alone(opa, engine_of, question)
 
 
 @pytest.mark.parametrize("cause", ["timeout", "unreachable"])
-def test_an_outage_opens_only_where_the_settings_say_so(scripted, cause):
+def test_an_outage_opens_only_where_the_settings_say_so(scripted, question, cause):
     """Through the enforcement point, in both drivers."""
+    asked = question().request
     server = scripted(lambda call: call.hang() if cause == "timeout" else call.reset())
     for open_on, permitted in ({"pre_prompt": [cause]}, True), ({}, False), ({"tool_call": [cause]}, False):
         node = build_engine({"opa": {"url": server.url, "timeout": 0.1}}, base=Path())
-        settings = SETTINGS.model_validate(
-            {"version": 1, "engine": {}, "failure": {"open_on": open_on}, "detectors": {}}
-        )
+        settings = Settings.model_validate({"failure": {"open_on": open_on}})
         point = EnforcementPoint(node, settings, record=lambda _: None)
-        request = next(one for one in SCENARIOS if one.stage is Stage.PRE_PROMPT).request()
-        for decision in (point.decide(request), asyncio.run(point.adecide(request))):
+        for decision in (point.decide(asked), asyncio.run(point.adecide(asked))):
             assert decision.failure == cause
             assert decision.permitted is permitted
             assert decision.failed_open is permitted

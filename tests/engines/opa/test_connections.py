@@ -67,6 +67,31 @@ def test_a_kept_connection_that_dies_on_the_question_is_replaced_by_a_new_one(
     assert (len(server.questions), server.connections) == (4, 2)
 
 
+def test_one_dead_connection_is_enough_to_mistrust_the_kept_ones(scripted, engine_of, question):
+    server = scripted(lambda call: call.reset() if call.number in {3, 4} else call.send(PERMIT))
+    engine = engine_of(server, retries=0)
+    asked = [engine._ask(question()) for _ in range(2)]
+    for flow, step in [(flow, next(flow)) for flow in asked]:
+        with pytest.raises(StopIteration):
+            go_on(flow, step)
+    assert len(engine._client._idle) == 2
+    with pytest.raises(EngineFailure, match="the answer"):
+        engine.evaluate(question())  # the third dies on a kept one, the fourth on a new one
+    assert (len(server.questions), server.connections) == (4, 3)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [answer(b'{"result":true}', version="1.0"), answer(b'{"result":true}', headers="Connection: close\r\n")],
+)
+def test_a_connection_that_is_to_end_is_not_used_again(scripted, engine_of, ask, question, last):
+    server = scripted(lambda call: call.send(last))
+    engine = engine_of(server)
+    for _ in range(2):
+        assert ask(engine, question()).effect is Effect.PERMIT
+    assert server.connections == 2
+
+
 def test_a_new_connection_that_dies_is_tried_again_as_often_as_told(scripted, engine_of, ask, question):
     server = scripted(lambda call: call.reset() if call.number < 4 else call.send(PERMIT))
     assert ask(engine_of(server, retries=3), question()).effect is Effect.PERMIT
@@ -134,6 +159,23 @@ def test_what_speaks_before_it_is_asked_is_not_asked():
         theirs.sendall(PERMIT)
         assert fresh.speaks_unasked()
         assert not fresh.reusable()
+
+
+def test_a_server_that_speaks_before_it_is_asked_is_sent_nothing(scripted, engine_of, question):
+    spoken = threading.Event()
+
+    def greet(call):
+        call.send(PERMIT)
+        spoken.set()
+
+    server = scripted(permits, greet)
+    asked = engine_of(server)._ask(question())
+    step = next(asked)  # it connects
+    assert spoken.wait(10)
+    with pytest.raises(EngineFailure, match="speaks before it is asked") as caught:
+        go_on(asked, step)
+    assert caught.value.cause == "invalid_answer"
+    assert server.questions == []
 
 
 def test_what_has_ended_is_not_asked_again():

@@ -1,4 +1,4 @@
-"""Threads, event loops, cancellations, forks, the end: each question gets its own answer through all of them."""
+"""Threads, event loops, cancellations, forks, the end: each question gets its own answer all the same."""
 
 import asyncio
 import gc
@@ -107,8 +107,9 @@ async def test_an_answer_that_has_come_counts_however_late_the_loop_looks(script
         if call.number == 2:
             answered.set()
 
-    engine = engine_of(scripted(script), timeout=0.05)
+    engine = engine_of(scripted(script))
     engine.evaluate(question())  # connected
+    engine._options = engine._options.model_copy(update={"timeout": 0.05})
     task = asyncio.create_task(engine.aevaluate(question()))
     await asyncio.sleep(0)  # asked
     assert answered.wait(10)
