@@ -167,8 +167,6 @@ class OpaEngine:
         """Leave the parent's connections to the parent."""
         self._client.close()
         self._renew()
-        if self._closed:
-            self._client.close()
 
 
 def _verdict(rule: str, answer: OpaAnswer) -> Verdict:
