@@ -29,6 +29,7 @@ from .common import (
 )
 from .explaining import explain
 from .render import clean, print_json, show
+from .schema import schema
 from .starting import init
 from .subject import EXAMPLE, parse_subject
 
@@ -173,3 +174,4 @@ def _probes(config: Path) -> Sequence[Any]:
 
 app.command()(init)
 app.command()(explain)
+app.command()(schema)
