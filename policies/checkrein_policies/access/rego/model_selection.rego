@@ -87,8 +87,11 @@ same_tenant if who.tenant == model.tenant
 
 forbidden contains {"code": "residency.region", "msg": "data of this class may not go to the model's region"} if {
 	some class in classes
-	not model.region in config.residency[class][who.region]
+	not may_have(class)
 }
+
+# A rule of its own: `not` over an operand that is absent would be undefined, and forbid nothing.
+may_have(class) if model.region in config.residency[class][who.region]
 
 classes contains who.data_class if who.data_class != null
 

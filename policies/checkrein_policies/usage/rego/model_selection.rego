@@ -30,8 +30,11 @@ reasons contains {"code": code, "msg": "what was spent and this call reach the l
 
 reasons contains {"code": "budget.unknown", "msg": "there is a limit, and nobody knows what was spent"} if {
 	some budget in budgets
-	not is_number(budget.spent_micros)
+	not counted(budget)
 }
+
+# A rule of its own: `not` over a counter that is absent would be undefined, and refuse nothing.
+counted(budget) if is_number(budget.spent_micros)
 
 reasons contains {"code": "budget.unknown", "msg": "there is a limit, and the price of this call is unknown"} if {
 	count(budgets) > 0
@@ -45,8 +48,10 @@ reasons contains {"code": "rate.exceeded", "msg": "the quota of this hour is use
 
 reasons contains {"code": "rate.unknown", "msg": "there is a quota, and nobody counted the requests"} if {
 	rated
-	not is_number(usage.requests)
+	not requests_counted
 }
+
+requests_counted if is_number(usage.requests)
 
 bounded if input.context.estimated.max_tokens != null
 
