@@ -2,9 +2,9 @@
 
 What it would answer wrongly is refused when loading, as far as that shows in a policy. What does not show,
 and is otherwise than in OPA: values of different types are ordered differently (`3 < "a"` is false and
-`null > 3` is true: ask `is_number` first); strings are kept escaped, so that in `count` a line end is two, `<`
-orders by the escape, and a search for a lone letter also finds the `n` of a line end. Policies that read text
-belong on `backend: regorus` or an OPA server; policies that decide on findings lose nothing here.
+`null > 3` is true: ask `is_number` first); strings are kept escaped, so that `count` takes a line end for
+two, `<` orders by the escape, and a search for a letter also finds the `n` of a line end. Policies that read
+text belong on `backend: regorus` or an OPA server; policies that decide on findings lose nothing here.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from checkrein.errors import EngineFailure, FailureCause, PolicyLoadError
 
 from .bundle import Bundle
 from .checking import check_calls, place
+from .constructs import Construct
 from .regopy_values import NodeError, answer_of, errors_of, set_input, text_of_data
-from .rewriting import canonical, under_test
+from .rewriting import as_in_opa, canonical, under_test
 from .source import Module
 
 __all__ = ["RegopyBackend"]
@@ -91,6 +92,20 @@ _READY: Final = "checkrein_ready/ready"
 _READY_MODULE: Final = "package checkrein_ready\n\nready := true\n"
 _PLACE: Final = re.compile(r"\(error \d+:(?P<file>[^|]+)\|(?P<offset>\d+)\|")
 _MESSAGE: Final = re.compile(r"\(errormsg (?P<length>\d+):")
+# How regopy misreads a construct, and how to say the same without it.
+_MISREAD: Final = {
+    Construct.WITH: ("on which the backend `regopy` can end the process", "write it without"),
+    Construct.BARE_BODY: ("as before Rego v1", "migrate with `opa fmt --write --v0-v1`"),
+    Construct.UNIFICATION: (
+        "which the backend `regopy` leaves undefined",
+        "assign with `:=` or compare with `==`",
+    ),
+    Construct.PATTERN: ("which the backend `regopy` can leave undefined", "assign the parts one by one"),
+    Construct.INDEX: (
+        "which the backend `regopy` leaves undefined beside another",
+        "iterate with `some x in xs`",
+    ),
+}
 _UNSOUND: Final = frozenset({"rego_recursion_error", "wellformed_error"})
 _NO_REASON: Final = (
     "rego-cpp does not say why; import packages, not single functions, and define each name once"
@@ -116,9 +131,9 @@ class RegopyBackend:
     def __init__(self, bundle: Bundle, rules: Sequence[str]) -> None:
         self._bundle = bundle
         self._rules = {rule: rule.removeprefix("data.").replace(".", "/") for rule in rules}
-        self._check(bundle.modules)
+        self._check(bundle.modules, bundle.modules)
         self._lowers = any(call.parts == ("lower",) for module in bundle.modules for call in module.calls)
-        self._program = _Program(bundle, [(module, canonical(module)) for module in bundle.modules])
+        self._program = _Program(bundle, [canonical(as_in_opa(module)) for module in bundle.modules])
         self._idle: deque[_Interpreter] = deque([_Interpreter(self._program, list(self._rules.values()))])
         self._closed = False
 
@@ -154,9 +169,10 @@ class RegopyBackend:
             PolicyLoadError: a test module does not compile.
         """
         modules = [*self._bundle.modules, *tests]
-        check_calls(self._bundle, tests, modules, _lacks)
+        self._check(tests, modules, tests=True)
         paths = {rule: rule.removeprefix("data.").replace(".", "/") for rule in rules}
-        program = _Program(self._bundle, [(module, under_test(module, modules)) for module in modules])
+        written = [as_in_opa(module) for module in modules]
+        program = _Program(self._bundle, [canonical(under_test(module, written)) for module in written])
         interpreter = _Interpreter(program, list(paths.values()))
         answers: dict[str, Any] = {}
         for rule, path in paths.items():
@@ -176,36 +192,37 @@ class RegopyBackend:
         if self._closed:
             self._idle.clear()
 
-    def _check(self, modules: Sequence[Module]) -> None:
-        check_calls(self._bundle, modules, modules, _refusal)
+    def _check(self, modules: Sequence[Module], known: Sequence[Module], *, tests: bool = False) -> None:
+        check_calls(self._bundle, modules, known, _lacks if tests else _refusal)
         for module in modules:
-            for use in module.withs:
+            defined = {rule.path[0] for one in known if one.package == module.package for rule in one.rules}
+            for found in module.constructs:
+                known_index = found.name in defined or found.name in module.imports
+                if (tests and found.construct is Construct.WITH) or (found.name and known_index):
+                    continue
+                problem, step = _MISREAD[found.construct]
+                at = place(self._bundle, module, found.line)
                 raise PolicyLoadError(
-                    f"{place(self._bundle, module, use.line)}: rule `{use.rule}` uses `with`, on which "
-                    "the backend `regopy` can end the process; rewrite it, or set `backend: regorus`"
-                )
-            for use in module.bare_bodies:
-                raise PolicyLoadError(
-                    f"{place(self._bundle, module, use.line)}: rule `{use.rule}` has a body without `if`, "
-                    "as before Rego v1; migrate with `opa fmt --write --v0-v1`"
+                    f"{at}: rule `{found.rule}` has {found.construct.value}, {problem}; "
+                    f"{step}, or set `backend: regorus`"
                 )
 
 
 class _Program:
-    """What an interpreter is made from: sources as regopy must be given them, and data."""
+    """What an interpreter is made from: modules as regopy must be given them, and data."""
 
-    def __init__(self, bundle: Bundle, sources: Sequence[tuple[Module, str]]) -> None:
+    def __init__(self, bundle: Bundle, modules: Sequence[Module]) -> None:
         self.bundle = bundle
-        self.sources = sources
+        self.modules = modules
         self.data = text_of_data(bundle.data)
 
     def error(self, message: str, file: str | None = None, offset: int = 0) -> PolicyLoadError:
         """An error that names the place that regopy, or else the rule in its message, points to."""
         text = " ".join(message.split())
         named = _RULE.search(text)
-        for module, source in self.sources:
+        for module in self.modules:
             if module.path == file:
-                line = source.encode()[:offset].count(b"\n") + 1
+                line = module.source.encode()[:offset].count(b"\n") + 1
                 return PolicyLoadError(f"{place(self.bundle, module, line)}: {text}")
             for rule in module.rules:
                 if named and named[0] == ".".join(("data", *module.package, *rule.path)):
@@ -221,8 +238,8 @@ class _Interpreter:
         self._interpreter.log_level = regopy.LogLevel.NONE
         self._interpreter.strict_built_in_errors = True
         try:
-            for module, source in program.sources:
-                self._interpreter.add_module(module.path, source)
+            for module in program.modules:
+                self._interpreter.add_module(module.path, module.source)
             self._interpreter.add_module("checkrein_ready.rego", _READY_MODULE)
             self._interpreter.add_data_json(program.data)
             self._compiled = self._interpreter.build(None, [*entrypoints, _READY])

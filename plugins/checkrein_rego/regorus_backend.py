@@ -17,6 +17,7 @@ from checkrein.errors import EngineFailure, FailureCause, PolicyLoadError
 
 from .bundle import Bundle
 from .checking import check_calls, place
+from .rewriting import as_in_opa
 from .source import Module
 
 __all__ = ["RegorusBackend"]
@@ -56,7 +57,8 @@ class RegorusBackend:
         self._builtins = _builtins()
         check_calls(bundle, bundle.modules, bundle.modules, self._refusal)
         self._number = next(_numbers)
-        _engines()[self._number] = self._engine(bundle.modules)
+        self._modules = [as_in_opa(module) for module in bundle.modules]
+        _engines()[self._number] = self._engine(self._modules)
         _open.add(self._number)
         self._forget = weakref.finalize(self, _open.discard, self._number)
 
@@ -74,7 +76,7 @@ class RegorusBackend:
         if engine is None:
             for closed in engines.keys() - _open:
                 del engines[closed]
-            engine = engines[self._number] = self._engine(self._bundle.modules)
+            engine = engines[self._number] = self._engine(self._modules)
         try:
             return _ask(engine, rule, request.json().decode())
         except _Panic:
@@ -94,7 +96,7 @@ class RegorusBackend:
         """
         modules = [*self._bundle.modules, *tests]
         check_calls(self._bundle, tests, modules, self._refusal)
-        engine = self._engine(modules)
+        engine = self._engine([as_in_opa(module) for module in modules])
         answers: dict[str, Any] = {}
         for rule in rules:
             try:

@@ -1,45 +1,52 @@
-"""Writes modules as regopy must be given them; no line moves, so that its messages name the right ones."""
+"""Writes modules as the backends must be given them; no line moves, so that messages name the right ones."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 import orjson
 
+from .negation import operands_first
 from .source import Module, statements
-from .tokens import Token, closing, literal, reference
+from .tokens import Token, closing, literal, reference, tokenize
 
-__all__ = ["canonical", "under_test"]
+__all__ = ["as_in_opa", "canonical", "under_test"]
 
 # In a test module `input` is a document like any other: regopy ends the process on `with input as`.
 _INPUT: Final = "data.checkrein_test_input"
 
 
-def canonical(module: Module) -> str:
-    r"""The module with every string escaped as JSON does, and every body in braces.
+def as_in_opa(module: Module) -> Module:
+    """The module with every body in braces and the operands of every negation asked for first."""
+    braced = _changed(module, _bodies(module.tokens))
+    return _changed(braced, operands_first(braced.tokens))
 
-    regopy compares the escaped forms: to it `"\u00e9"` and `"é"` are two texts, so that a rule on the one
-    would miss the other. And it does not read every body that Rego allows without braces.
+
+def canonical(module: Module) -> Module:
+    r"""The module with every string escaped as JSON does: regopy compares the escaped forms.
+
+    To it `"\u00e9"` and `"é"` are two texts, so that a rule on the one would miss the other. This comes
+    last: the tokens stay those of before.
     """
-    return _replaced(module, [*_canonical_strings(module.tokens), *_bodies(module.tokens)])
+    return replace(module, source=_replaced(module, _canonical_strings(module.tokens)))
 
 
-def under_test(module: Module, modules: Sequence[Module]) -> str:
-    """The module for a run of native tests, in which `input` is only what a test says.
+def under_test(module: Module, modules: Sequence[Module]) -> Module:
+    """The module for a run of native tests on regopy, in which `input` is only what a test says.
 
     Args:
         module: a policy or a test module.
         modules: all of them, to tell functions from values.
     """
-    changes = (
-        _values(module, modules),
-        _canonical_strings(module.tokens),
-        _bodies(module.tokens),
-        _inputs(module),
-    )
-    return _replaced(module, itertools.chain.from_iterable(changes))
+    return _changed(module, itertools.chain(_values(module, modules), _inputs(module)))
+
+
+def _changed(module: Module, changes: Iterable[tuple[int, int, str]]) -> Module:
+    source = _replaced(module, changes)
+    return replace(module, source=source, tokens=tokenize(source))
 
 
 def _replaced(module: Module, changes: Iterable[tuple[int, int, str]]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from .constructs import Found, constructs
 from .tokens import SourceError, Token, closing, reference, tokenize
 
 __all__ = ["Module", "Rule", "Use", "read_module", "statements"]
@@ -21,7 +22,6 @@ _OPERATORS: Final = frozenset(
     {":=", "=", "==", "!=", "<", ">", "<=", ">=", "+", "-", "*", "/", "%", "&", "|"}
 )
 _LEAVES_OPEN: Final = _GOES_ON | _OPERATORS | {",", ".", "default", "import", "package"}
-_BEFORE_BRACE: Final = _LEAVES_OPEN - {"else", "every", "default", "import", "package"}
 _ALWAYS_KNOWN: Final = _KEYWORDS | {"data", "input", "set", "_"}
 
 
@@ -55,8 +55,7 @@ class Module:
         rules: every definition, in order.
         calls: what is called, built-ins and functions alike; infix operators are not.
         names: the first part of every other reference that nothing in its own rule declares.
-        withs: each `with`, which replaces a document for one expression.
-        bare_bodies: lines of rule bodies without `if`, as Rego had them before v1.
+        constructs: what not every engine understands as OPA does.
     """
 
     path: str
@@ -67,8 +66,7 @@ class Module:
     rules: Sequence[Rule] = field(repr=False)
     calls: Sequence[Use] = field(repr=False)
     names: Sequence[Use] = field(repr=False)
-    withs: Sequence[Use] = field(repr=False)
-    bare_bodies: Sequence[Use] = field(repr=False)
+    constructs: Sequence[Found] = field(repr=False)
 
 
 def read_module(path: str, source: str) -> Module:
@@ -90,8 +88,7 @@ def read_module(path: str, source: str) -> Module:
     rules: list[Rule] = []
     calls: list[Use] = []
     names: list[Use] = []
-    withs: list[Use] = []
-    bodies: list[Use] = []
+    unusual: list[Found] = []
     for start, end in found[1:]:
         part = tokens[start:end]
         if part[0].text == "import":
@@ -111,8 +108,7 @@ def read_module(path: str, source: str) -> Module:
         else:
             calls += _calls(part[head + 1 :], label)
             names += _undeclared(part[head + 1 :], label)
-        withs += (Use(("with",), token.line, label) for token in part if token.word == "with")
-        bodies += (Use(("{",), line, label) for line in _bare_bodies(part))
+        unusual += constructs(part[head:], label)
     return Module(
         path=path,
         source=source,
@@ -122,8 +118,7 @@ def read_module(path: str, source: str) -> Module:
         rules=rules,
         calls=calls,
         names=names,
-        withs=withs,
-        bare_bodies=bodies,
+        constructs=unusual,
     )
 
 
@@ -222,16 +217,3 @@ def _pattern(tokens: Sequence[Token], index: int, step: int) -> Iterator[str]:
 
 def _names(tokens: Sequence[Token]) -> Iterator[str]:
     return (token.text for token in tokens if token.kind == "name")
-
-
-def _bare_bodies(tokens: Sequence[Token]) -> Iterator[int]:
-    depth = 0
-    every = False
-    for index, token in enumerate(tokens):
-        if depth == 0 and token.text == "{" and index:
-            if not every and tokens[index - 1].text not in _BEFORE_BRACE:
-                yield token.line
-            every = False
-        every = every or (depth == 0 and token.word == "every")
-        if token.kind == "op":
-            depth += (token.text in "([{") - (token.text in ")]}")

@@ -307,10 +307,14 @@ test_cases if {
 }
 
 test_some_case if {
-	some i
-	cases[i].want == "no"
-	pre_prompt.answer == "no" with input as cases[i].given
+	some case in cases
+	case.want == "no"
+	pre_prompt.answer == "no" with input as case.given
 }
+
+test_a_case_by_its_number if pre_prompt.answer == "no" with input as cases[number].given
+
+number := 1
 
 test_without_input if not pre_prompt.decision
 
@@ -362,7 +366,7 @@ test_beside_the_policy := true
     results = {result.name.rpartition(".")[2]: result for result in engine.run_native_tests()}
     failed = {name for name, result in results.items() if not result.passed}
     assert failed == {"test_false", "test_undefined", "test_value", "test_error"}
-    assert len(results) == 19
+    assert len(results) == 20
     assert all(bool(result.detail) is not result.passed for result in results.values())
     assert results["test_false"].detail == "is `false`, not `true`"
     assert results["test_undefined"].detail == "is undefined: a line of it does not hold"

@@ -235,8 +235,50 @@ def test_regopy_is_never_given_with(policy, backend, ask):
     if backend == "regorus":
         assert ask(policy(body), {"x": 1}).effect == "permit"
         return
-    with pytest.raises(PolicyLoadError, match=r"`bundle/policy\.rego:3`: rule `decision` uses `with`"):
+    with pytest.raises(PolicyLoadError, match=r"`bundle/policy\.rego:3`: rule `decision` has a `with`"):
         policy(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "construct"),
+    [
+        ('decision if { some i; startswith(input.xs[i], "a") }', "an index variable"),
+        ("decision if { some i, j; input.xs[i] == input.ys[j] }", "an index variable"),
+        ("decision if input.xs[i] in input.ys", "an index variable"),
+        ("decision if { x = input.x; x == 1 }", "a unification"),
+        ("decision if 1 = input.x", "a unification"),
+        ("decision if { [x, _] := input.xs; x == 1 }", "a pattern"),
+        ('decision if { {"a": a} := input.x; a == 1 }', "a pattern"),
+        ("decision if { some [x, _] in input.xs; x == 1 }", "a pattern"),
+        ("decision := [x | [x, _] := input.xs[0]]", "a pattern"),
+    ],
+)
+def test_what_regopy_leaves_undefined_is_refused_there_alone(policy, backend, body, construct):
+    if backend == "regorus":
+        policy(body)
+        return
+    with pytest.raises(PolicyLoadError, match=rf"`bundle/policy\.rego:3`: rule `decision` has {construct}"):
+        policy(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "document"),
+    [
+        ("decision if input.xs[_] == 2", {"xs": [1, 2]}),
+        ("decision if { some i in [0, 1]; input.xs[i] == 2 }", {"xs": [1, 2]}),
+        ("decision if { i := 1; input.xs[i] == 2 }", {"xs": [1, 2]}),
+        ("decision if input.xs[one] == 2\n\none := 1", {"xs": [1, 2]}),
+        ("decision if f(1)\n\nf(i) if input.xs[i] == 2", {"xs": [1, 2]}),
+        ("decision if { every i, x in input.xs { input.xs[i] == x } }", {"xs": [1, 2]}),
+        ("decision = true if input.x == 1", {"x": 1}),
+        ("default decision = false\n\ndecision = true if input.x == 1", {"x": 1}),
+        ("decision := true if { input.x == 2 } else = true if { input.x == 1 }", {"x": 1}),
+        ("decision if f([1, [2, 3]]) == 6\n\nf([a, [b, c]]) := (a + b) + c", {}),
+        ('decision if answers["a"]\n\nanswers[x] := true if some x in input.xs', {"xs": ["a"]}),
+    ],
+)
+def test_what_looks_like_it_and_is_not_is_evaluated(policy, ask, body, document):
+    assert ask(policy(body), document).effect == "permit"
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,11 @@ reasons contains {"code": "tier.unknown", "msg": "the subject has no known tier"
 
 reasons contains {"code": "tier.model_size", "msg": "the tier does not include models of this size"} if {
 	baseline.tier
-	not input.resource.properties.size in baseline.tier.sizes
+	not included
 }
+
+# A rule of its own: negated in place, an unknown size would leave the reason undefined, and nothing would deny.
+included if input.resource.properties.size in baseline.tier.sizes
 
 reasons contains {"code": "tier.model_price", "msg": "the model costs more than the tier includes, or nobody knows"} if {
 	baseline.tier.price_limit
