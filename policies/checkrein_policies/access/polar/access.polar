@@ -34,7 +34,6 @@ deny(s, "invoke_model", r, _, reason) if
     reason = {code: "clearance.insufficient", message: "the subject's clearance is below the model's classification"};
 
 reaches(have: String, need: String) if level(have, high) and level(need, low) and high >= low;
-level("public", 0);
 level("internal", 1);
 level("confidential", 2);
 level("secret", 3);

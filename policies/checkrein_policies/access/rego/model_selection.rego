@@ -72,8 +72,10 @@ forbidden contains {"code": "clearance.insufficient", "msg": "the subject's clea
 cleared if model.classification == config.levels[0]
 
 cleared if {
-	some have, who.clearance in config.levels
-	some need, model.classification in config.levels
+	some have, own in config.levels
+	own == who.clearance
+	some need, asked in config.levels
+	asked == model.classification
 	have >= need
 }
 
