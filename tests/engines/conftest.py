@@ -14,15 +14,21 @@ from opa_server import OpaServer
 POLICIES = Path(__file__).parent / "policies"
 STAGES = ["model_selection", "pre_prompt", "post_completion", "tool_call"]
 NODES = {
-    "casbin": {"casbin": {"model": "casbin/model.conf", "policy": "casbin/policy.csv", "stages": STAGES}},
-    "cedar": {"cedar": {"policies": "cedar", "stages": STAGES}},
-    "oso": {"oso": {"policies": "oso", "stages": STAGES}},
-    "regopy": {"rego": {"bundle": "rego", "stages": STAGES}},
-    "regorus": {"rego": {"bundle": "rego", "stages": STAGES, "backend": "regorus"}},
+    "casbin": {"casbin": {"model": "casbin/model.conf", "policy": "casbin/policy.csv"}},
+    "cedar": {"cedar": {"policies": "cedar"}},
+    "oso": {"oso": {"policies": "oso"}},
+    "regopy": {"rego": {"bundle": "rego"}},
+    "regorus": {"rego": {"bundle": "rego", "backend": "regorus"}},
 }
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture
+def suite_folder():
+    """The folder that the paths of the nodes start from."""
+    return POLICIES
+
+
+@pytest.fixture(scope="module")
 def suite_opa():
     """A running OPA with the suite's policy."""
     with OpaServer(POLICIES / "rego", logs=False) as server:
@@ -33,11 +39,12 @@ def suite_opa():
 def suite_node(request):
     """A node of settings by an engine's name; the tests' deadline is far away."""
 
-    def node(name):
-        if name != "opa":
-            return NODES[name]
-        url = request.getfixturevalue("suite_opa").url
-        return {"opa": {"url": url, "stages": STAGES, "timeout": 60}}
+    def node(name, stages=STAGES):
+        if name == "opa":
+            known = {"opa": {"url": request.getfixturevalue("suite_opa").url, "timeout": 60}}
+        else:
+            known = NODES[name]
+        return {kind: {**options, "stages": stages} for kind, options in known.items()}
 
     return node
 

@@ -39,7 +39,7 @@ def __getattr__(name: str) -> Any:
     import pytest  # noqa: PLC0415 -- see above
 
     # Its assertions tell what came, as those of the tests that subclass it do.
-    pytest.register_assert_rewrite(f"{__name__}.checking", f"{__name__}.suite")
+    pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in ("checking", "endurance", "suite")))
     from .suite import EngineSuite  # noqa: PLC0415 -- after that
 
     globals()[name] = EngineSuite
