@@ -6,12 +6,14 @@ permit(s, "invoke_model", r, _) if s.get("tier") = "pro" and r.get("size") in ["
 permit(s, "invoke_model", _, _) if s.get("tier") = "enterprise";
 
 # Roles and groups
-permit(s, "invoke_model", r, _) if "developer" in s.get("roles", []) and r.get("size") = "small";
+permit(s, "invoke_model", r, _) if has(s.get("roles"), "developer") and r.get("size") = "small";
 permit(s, "invoke_model", r, _) if
-    "data_scientist" in s.get("roles", []) and model_group(r.id, "research_models");
-permit(s, "invoke_model", _, _) if "admin" in s.get("roles", []);
+    has(s.get("roles"), "data_scientist") and model_group(r.id, "research_models");
+permit(s, "invoke_model", _, _) if has(s.get("roles"), "admin");
 permit(s, "invoke_model", r, _) if
-    "assistants" in s.get("groups", []) and model_group(r.id, "gpt4_models");
+    has(s.get("groups"), "assistants") and model_group(r.id, "gpt4_models");
+
+has(names, name) if names matches List and name in names;
 
 model_group("gpt-4", "gpt4_models");
 model_group("gpt-4-turbo", "gpt4_models");

@@ -1,7 +1,8 @@
 # Who may call which tool with which arguments: roles permit, and a deny beats every one of them.
 
 permit(s, "call_tool", tool, _) if
-    role in s.get("roles", []) and grants(role, tool.id);
+    roles = s.get("roles") and roles matches List and
+    role in roles and grants(role, tool.id);
 
 grants("analyst", "run_report");
 grants("analyst", "search_documents");

@@ -17,8 +17,9 @@ tool := input.resource.id
 given := input.context.tool.arguments
 
 permitted if {
-	some role in input.subject.properties.roles
-	some name in config.roles[role]
+	some role, names in config.roles
+	role in input.subject.properties.roles
+	some name in names
 	name in {tool, "*"}
 }
 

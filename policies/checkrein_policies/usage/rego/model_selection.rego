@@ -25,6 +25,7 @@ reasons contains {"code": "usage.unknown", "msg": "nobody set a budget or a quot
 
 reasons contains {"code": code, "msg": "what was spent and this call reach the limit"} if {
 	some code, budget in budgets
+	counted(budget)
 	budget.spent_micros + cost >= budget.limit_micros
 }
 
@@ -34,7 +35,11 @@ reasons contains {"code": "budget.unknown", "msg": "there is a limit, and nobody
 }
 
 # A rule of its own: `not` over a counter that is absent would be undefined, and refuse nothing.
-counted(budget) if is_number(budget.spent_micros)
+# Of what is no number nothing is known: null and text would sort below and above every limit.
+counted(budget) if {
+	is_number(budget.spent_micros)
+	is_number(budget.limit_micros)
+}
 
 reasons contains {"code": "budget.unknown", "msg": "there is a limit, and the price of this call is unknown"} if {
 	count(budgets) > 0
@@ -43,6 +48,7 @@ reasons contains {"code": "budget.unknown", "msg": "there is a limit, and the pr
 }
 
 reasons contains {"code": "rate.exceeded", "msg": "the quota of this hour is used up"} if {
+	requests_counted
 	usage.requests >= usage.quota
 }
 
@@ -51,7 +57,10 @@ reasons contains {"code": "rate.unknown", "msg": "there is a quota, and nobody c
 	not requests_counted
 }
 
-requests_counted if is_number(usage.requests)
+requests_counted if {
+	is_number(usage.requests)
+	is_number(usage.quota)
+}
 
 bounded if input.context.estimated.max_tokens != null
 
