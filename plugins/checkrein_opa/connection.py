@@ -89,7 +89,7 @@ class Connection:
 
     def reusable(self) -> bool:
         """Whether nothing has happened since its last answer: no end, no byte that nobody asked for."""
-        if self.spoiled or self._came or self._ended or self.stale():
+        if self._came or self._ended or self.stale():
             return False
         try:
             return self._peek() is None

@@ -1,5 +1,6 @@
 """Connections: kept, replaced, bounded, and never trusted beyond one answer."""
 
+import contextlib
 import errno
 import socket
 import threading
@@ -330,6 +331,24 @@ def test_names_are_resolved_and_each_of_their_addresses_tried(
     engine = engine_of(f"http://opa.internal:{server.port}")
     assert ask(engine, question()).effect is Effect.PERMIT
     assert b"\r\nHost: opa.internal:%d\r\n" % server.port in server.questions[0]
+
+
+def test_a_silent_address_leaves_time_for_the_next_one(scripted, engine_of, ask, question, monkeypatch):
+    server = scripted(lambda call: call.stop.wait(0.05) or call.send(PERMIT))
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):  # nobody accepts them: whoever comes later hears nothing
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(full.getsockname())
+        addresses = [full.getsockname(), ("127.0.0.1", server.port)]
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", one) for one in addresses],
+        )
+        engine = engine_of(f"http://opa.internal:{server.port}", timeout=1)
+        assert ask(engine, question()).effect is Effect.PERMIT
 
 
 def test_a_name_that_does_not_resolve_is_unreachable(engine_of, ask, question, monkeypatch):
