@@ -27,6 +27,7 @@ from .common import (
     loaded_from,
     standard_input,
 )
+from .comparing import compare
 from .explaining import explain
 from .render import clean, print_json, show
 from .schema import schema
@@ -175,3 +176,4 @@ def _probes(config: Path) -> Sequence[Any]:
 app.command()(init)
 app.command()(explain)
 app.command()(schema)
+app.command()(compare)

@@ -23,6 +23,9 @@ ENGINES: Final[Mapping[str, str]] = {
 }
 _PACK: Final = "pack.yaml"
 _SETTINGS: Final = "settings.yaml"
+_SCENARIOS: Final = "scenarios.yaml"
+# `scenarios.only-rego-polar.yaml` holds what these languages can say and others cannot.
+_SOME: Final = "scenarios.only-"
 OPA_URL: Final = "http://127.0.0.1:8181"
 
 
@@ -47,10 +50,26 @@ class Pack:
         """The engines whose language it is written in."""
         return tuple(kind for kind in ENGINES if self.options(kind) is not None)
 
+    def scenarios(self, kind: str) -> list[Path]:
+        """The scenario files: that of all languages, then those of the ones that this engine's is among."""
+        language = ENGINES[kind]
+        own = [
+            path
+            for path in sorted(self.folder.glob(f"{_SOME}*.yaml"))
+            if language in path.stem.removeprefix(_SOME).split("-")
+        ]
+        return [self.folder / _SCENARIOS, *own]
+
     @property
-    def scenarios(self) -> Path:
-        """The scenario file."""
-        return self.folder / "scenarios.yaml"
+    def decides(self) -> list[str]:
+        """What it decides, in words."""
+        return [str(one) for one in self.told.get("decides") or ()]
+
+    def not_in(self, kind: str) -> list[str]:
+        """What of it an engine's language cannot say, in words."""
+        missing = self.told.get("not_in")
+        told = missing.get(ENGINES[kind]) if isinstance(missing, Mapping) else None
+        return [str(one) for one in told] if isinstance(told, list) else []
 
     def options(self, kind: str, url: str = OPA_URL) -> dict[str, Any] | None:
         """The part of the settings that loads it in an engine, paths relative to its folder.
@@ -84,8 +103,8 @@ class Pack:
         return [str(stage) for stage in stages]
 
     def needed(self, kind: str) -> list[Path]:
-        """The files and folders that a copy for an engine consists of, beside the settings; relative."""
-        found = {Path(ENGINES[kind]): None, Path("scenarios.yaml"): None}
+        """The files and folders that its policies consist of for an engine, relative to it."""
+        found = {Path(ENGINES[kind]): None}
         for value in _strings(self.options("rego" if kind == "opa" else kind)):
             path = Path(value)
             if value and not path.is_absolute() and ".." not in path.parts and (self.folder / path).exists():

@@ -26,6 +26,7 @@ from .render import FAINT, GOOD, WARNING, counted, field_grid, plain, section, s
 __all__ = ["Start", "init", "settings_text", "write"]
 
 _SETTINGS: Final = "checkrein.yaml"
+_SCENARIOS: Final = "scenarios.yaml"
 _HEAD: Final = "# Every key that may stand here: checkrein schema settings\nversion: 1\n"
 _MONITOR: Final = """\
 # Everything is judged and recorded; nothing is blocked and nothing is changed.
@@ -114,21 +115,22 @@ def write(pack: Pack, engine: str, folder: Path) -> Start:
         SettingsError: the pack cannot be read.
         OSError: it cannot be written.
     """
-    paths = [Path(_SETTINGS), *pack.needed(engine)]
+    paths = [Path(_SETTINGS), Path(_SCENARIOS), *pack.needed(engine)]
     there = [path.as_posix() for path in paths if os.path.lexists(folder / path)]
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"`{folder}` is no folder; name one")
     if there:
         named = ", ".join(f"`{path}`" for path in there)
         raise FileExistsError(f"in `{folder}` there is already {named}; choose another folder")
-    questions = len(load_scenarios(pack.scenarios))
-    text = settings_text(pack, engine)
+    questions = sum(len(load_scenarios(path)) for path in pack.scenarios(engine))
+    # The settings come last: a start that was cut short is none.
+    texts = {_SCENARIOS: _scenarios_text(pack, engine), _SETTINGS: settings_text(pack, engine)}
     folder.mkdir(parents=True, exist_ok=True)
-    for path in paths[1:]:
+    for path in paths[2:]:
         _copy(pack.folder / path, folder / path)
-    # It comes last: a start that was cut short is none.
-    with (folder / _SETTINGS).open("x", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+    for name, text in texts.items():
+        with (folder / name).open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
     return Start(folder=folder, pack=pack, engine=engine, paths=paths, questions=questions)
 
 
@@ -143,6 +145,12 @@ def _copy(source: Path, target: Path) -> None:
         return
     with target.open("xb") as file:
         file.write(source.read_bytes())
+
+
+def _scenarios_text(pack: Pack, engine: str) -> str:
+    """The scenarios of all languages, and after them those of this one."""
+    first, *others = (path.read_text(encoding="utf-8") for path in pack.scenarios(engine))
+    return "\n".join([first, *(other.replace("scenarios:\n", "", 1) for other in others)])
 
 
 def settings_text(pack: Pack, engine: str) -> str:
@@ -165,7 +173,7 @@ def _notes(pack: Pack, engine: str) -> str:
 
 
 def _serve(pack: Pack) -> str:
-    named = [path.as_posix() for path in pack.needed("opa") if path.name != "scenarios.yaml"]
+    named = [path.as_posix() for path in pack.needed("opa")]
     return shlex.join(["opa", "run", "--server", "--addr", OPA_URL.partition("//")[2], *named])
 
 
@@ -188,7 +196,7 @@ def _render(start: Start) -> Iterator[RenderableType]:
     yield Text.assemble(("written", GOOD), plain(f"  in {folder}, from the pack {pack.name}"))
     notes = {
         _SETTINGS: "the settings: monitors, blocks nothing",
-        "scenarios.yaml": f"{counted(start.questions, 'question')}, and what must come of each",
+        _SCENARIOS: f"{counted(start.questions, 'question')}, and what must come of each",
     }
     rows: list[tuple[str, RenderableType]] = []
     for path in start.paths:
