@@ -22,6 +22,8 @@ from checkrein_rego.bundle import load_bundle
 
 SHIPPED = Path(checkrein_policies.__file__).parent
 PACKS = sorted(path.parent for path in SHIPPED.glob("*/settings.yaml") if (path.parent / "rego").is_dir())
+# Arguments of tools are text: a pack that judges them has to ask for them.
+INPUT = {"tools": ["context.tool.arguments"]}
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "opa"
 MASK = (EXAMPLE / "mask.rego").read_text()
 SECRET = "the secret words"
@@ -63,7 +65,14 @@ def pack(request):
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(OpaServer(policies=modules, data=data, revision=folder.name))
         nodes = (
-            {"opa": {"url": server.url, "timeout": 20, "entrypoints": entrypoints}},
+            {
+                "opa": {
+                    "url": server.url,
+                    "timeout": 20,
+                    "entrypoints": entrypoints,
+                    "input": INPUT.get(folder.name, []),
+                }
+            },
             {"rego": dict(options)},
         )
         points = [
