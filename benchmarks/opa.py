@@ -2,8 +2,9 @@
 
     python benchmarks/opa.py
 
-OPA's own engine serves its REST API in another process, on loopback. Raw = `http.client` on one kept connection, the same
-question encoded already, the answer decoded. The clients of `opa-python-client` are there for comparison.
+OPA's own engine serves its REST API in another process, on loopback. Raw = `http.client` on one kept
+connection, the same question encoded already, the answer decoded. The clients of `opa-python-client` are
+there for comparison.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def main() -> None:
         ROOT / "tests/engines/opa/opa_server.py",
         ROOT / "policies/checkrein_policies/baseline/rego",
     ]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as server:  # noqa: S603 -- our own
         assert server.stdout
         try:
             measure(server.stdout.readline().strip())
