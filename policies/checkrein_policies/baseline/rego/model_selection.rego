@@ -24,9 +24,14 @@ reasons contains {"code": "tier.model_price", "msg": "the model costs more than 
 }
 
 reasons contains {"code": "budget.exceeded", "msg": "the budget does not cover this call"} if {
-	cost := object.get(input.context, ["estimated", "cost_micros"], 0)
+	is_number(input.context.usage.spent_micros)
+	is_number(input.context.usage.limit_micros)
 	input.context.usage.spent_micros + cost >= input.context.usage.limit_micros
 }
+
+default cost := 0
+
+cost := input.context.estimated.cost_micros
 
 affordable if {
 	within_limit("input_price")
