@@ -240,7 +240,6 @@ def test_a_text_of_a_scenario_does_not_stand_in_the_report(run, here):
     [
         (("none",), 2, "is no shipped pack; there are: "),
         (("--engine", "prolog"), 2, "these are: casbin"),
-        (("baseline", "--engine", "cedar"), 2, "is not written for it"),
         (("--seconds", "0"), 2, "--seconds"),
         (("--seconds", "61"), 2, "--seconds"),
         (("./none",), 3, "cannot be read"),
@@ -251,6 +250,12 @@ def test_what_cannot_be_compared_says_why(run, arguments, code, said):
     assert result.exit_code == code
     assert said in " ".join(result.stderr.split())
     assert "Traceback" not in result.output
+
+
+def test_an_engine_that_the_pack_is_not_written_for_is_a_usage_error(run, pack):
+    result = compared(run, pack, "--engine", "oso", width=200)
+    assert result.exit_code == 2
+    assert "is not written for it; it is for: cedar, opa, rego" in " ".join(result.stderr.split())
 
 
 def test_settings_of_a_pack_that_do_not_load_are_an_error(run, here, pack):

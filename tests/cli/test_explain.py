@@ -347,6 +347,7 @@ def test_the_pieces_of_a_document_stay_who_wrote_them(run, settings):
         (("none.json",), None, "cannot be read"),
         (("--log", "none.jsonl", "--id", "x"), None, "cannot be read"),
         (("-",), "[" * 100_000, "is no JSON document"),
+        (("-",), '{"a": ' * 300 + "1" + "}" * 300, "is no JSON document"),
     ],
 )
 def test_what_cannot_be_explained_is_a_usage_error(run, arguments, stdin, said):
@@ -407,6 +408,8 @@ def test_lines_that_are_no_records_are_passed_over(run, logged):
         {"answers": "x", "reasons": [1], "obligations": {"a": 1}, "changes": []},
         {"answers": [{"engine": "desk", "policy_ids": 3, "revision": 5}]},
         {"reasons": [{"code": 1, "message": {"a": [1]}}], "obligations": [{"properties": 3}]},
+        {"reasons": [{"code": ["a"]}], "answers": [{"engine": {}, "policy_ids": [{}]}]},
+        {"input": {"context": {"prompt": {"segments": [{"text": f"\ud800{SECRET}"}]}}}},
         {"attempt": [], "call_id": {}, "stage": 5, "timestamp": []},
     ],
 )

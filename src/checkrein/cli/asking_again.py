@@ -67,8 +67,9 @@ class Again:
 def ask_again(record: Record, loaded: LoadedSettings) -> Again:
     """Ask the engines about the document that the record holds, as it stood then.
 
-    Nothing is recorded, and no obligation is carried out. A record that lacks anything that a policy can read
-    is not asked: an answer about less would only look like one.
+    Nothing is recorded here (a remote engine may log that it was asked), and no obligation is carried out. A
+    record that lacks anything that a policy can read is not asked: an answer about less would only look like
+    one.
 
     Args:
         record: as it was written.
@@ -190,11 +191,11 @@ def _differences(
     now = str(outcome.failure or outcome.effect)
     if then != now:
         yield f"answer: {then} then, {now} now"
-    codes_then = {one.get("code") for one in _listed(record, "reasons")} - _OWN_REASONS
+    codes_then = {str(one.get("code")) for one in _listed(record, "reasons")} - _OWN_REASONS
     codes_now = {one.code for one in outcome.reasons}
     for code in sorted(codes_now - codes_then):
         yield f"reason {code}: only now"
-    for code in sorted(map(str, codes_then - codes_now)):
+    for code in sorted(codes_then - codes_now):
         yield f"reason {code}: only then"
     # What earlier hops of a route bound the call to stands in the record as well, before its own.
     bound_then, bound_now = Counter(_bound(_listed(record, "obligations"))), Counter(_bound(obligations))

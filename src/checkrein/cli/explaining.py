@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -23,7 +22,7 @@ from checkrein.vocabulary import AccessRequest, Entity, Origin, Segment, Stage
 from . import explain_view
 from .asking_again import ask_again
 from .common import USAGE, AsJson, Config, fail, loaded_from
-from .records import MOST, Record, find_records, is_record, record_of, without_text
+from .records import MOST, Record, find_records, is_record, parsed, record_of, without_text
 from .render import print_json, show
 
 __all__ = ["explain"]
@@ -97,8 +96,8 @@ def _read(file: str) -> bytes:
 
 def _parsed(content: bytes, file: str) -> Any:
     try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
+        value = parsed(content)
+    except ValueError:
         lines = content.count(b"\n")
         more = "; of a log, name a decision with `--log` and `--id`" if lines > 1 else ""
         fail(USAGE, f"`{file}` is no JSON document{more}")

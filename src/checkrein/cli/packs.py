@@ -86,11 +86,13 @@ class Pack:
         folder = self.folder / ENGINES[kind]
         if not folder.is_dir():
             return None
+        engines = self.told.get("engines")
+        own = engines.get(kind) if isinstance(engines, Mapping) else None
+        own = own if isinstance(own, Mapping) else None
         if kind == "opa":
-            return {"url": url, "stages": self.stages}
-        own = self.told.get("engines")
-        if isinstance(own, Mapping) and isinstance(own.get(kind), Mapping):
-            return dict(own[kind])
+            return {"url": url, "stages": self.stages} | {**(own or {}), "url": url}
+        if own is not None:
+            return dict(own)
         configured = self.settings.value.get("engine", {}).get(kind)
         if isinstance(configured, Mapping):
             return dict(configured)

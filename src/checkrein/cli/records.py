@@ -9,20 +9,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
-import orjson
-
 from checkrein.decision import Decision
 from checkrein.decision_log.encoding import encode
 from checkrein.decision_log.masking import Masking
 from checkrein.decision_log.recording import concluded, stamped
 from checkrein.vocabulary import Origin, Segment
 
-__all__ = ["MOST", "Record", "find_records", "is_record", "record_of", "without_text"]
+__all__ = ["MOST", "Record", "find_records", "is_record", "parsed", "record_of", "without_text"]
 
 Record = Mapping[str, Any]
 """A decision as the log has it; it comes from a file: nothing about its shape is certain."""
 
 MOST: Final = 100
+# The settings allow 200 levels of a request, and a record has some of its own around it.
+_DEEPEST: Final = 220
 _LONGEST_LINE: Final = 64 * 1024 * 1024
 _TEXTS: Final = ("prompt", "completion", "result")
 
@@ -34,6 +34,29 @@ def is_record(value: Any) -> bool:
         and isinstance(value.get("decision_id"), str)
         and isinstance(value.get("permitted"), bool)
     )
+
+
+def parsed(content: bytes) -> Any:
+    """A JSON document whose depth is one that a request or a record can have.
+
+    Args:
+        content: UTF-8.
+
+    Raises:
+        ValueError: it is none, or nested deeper.
+    """
+    try:
+        value = json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > _DEEPEST:
+            raise ValueError("nested too deeply")
+        nested = [one for one in level if isinstance(one, dict | list)]
+        level = [item for one in nested for item in (one.values() if isinstance(one, dict) else one)]
+    return value
 
 
 def find_records(log: Path, wanted: str) -> Iterator[Record]:
@@ -53,8 +76,8 @@ def find_records(log: Path, wanted: str) -> Iterator[Record]:
             if needle not in line:
                 continue
             try:
-                value = json.loads(line)
-            except (ValueError, RecursionError):
+                value = parsed(line)
+            except ValueError:
                 continue
             if is_record(value) and wanted in (value["decision_id"], value.get("call_id")):
                 yield value
@@ -100,7 +123,7 @@ def without_text(record: Record) -> Record:
         event.setdefault(key, [])
     try:
         event = _masking()(None, "", event)
-    except (AttributeError, IndexError, KeyError, TypeError, orjson.JSONEncodeError):
+    except (AttributeError, LookupError, TypeError, ValueError):
         # Of a record that no log wrote, nothing is shown that could be text.
         return {**record, "input": {}, "reasons": [], "answers": [], "obligations": []}
     del event["decision"], event["text"]

@@ -206,7 +206,9 @@ def _render(start: Start) -> Iterator[RenderableType]:
     yield from section("files", field_grid(rows, width=16))
     steps = [] if folder == Path() else [f"cd {shlex.quote(str(folder))}"]
     steps += [_serve(pack)] if start.engine == "opa" else []
-    steps += [f"checkrein test -c {_SETTINGS}", f'checkrein try "What is a checkrein?" -c {_SETTINGS}']
+    steps.append(f"checkrein test -c {_SETTINGS}")
+    if {"model_selection", "pre_prompt"} & {*pack.stages}:
+        steps.append(f'checkrein try "What is a checkrein?" -c {_SETTINGS}')
     try:
         load_plugin("engine", start.engine)
     except MissingExtraError as error:
