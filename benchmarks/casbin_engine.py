@@ -105,7 +105,8 @@ def main() -> None:
         Path(folder, "model.conf").write_text(MODEL)
         for rows, length, rounds in (
             (3, 1024, 3000),
-            (3, 102_400, 1000),
+            (10, 1024, 3000),
+            (10, 102_400, 1000),
             (30, 1024, 2000),
             (1000, 1024, 200),
         ):

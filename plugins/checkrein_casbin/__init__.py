@@ -6,8 +6,8 @@ A model's request is made of these, in any order; another name is an error when 
   roles and groups without a colon, or with a prefix that no subject and no resource has: `role:staff`;
 * `act`: `invoke_model`, `submit_prompt`, ...; `dom`: the tenant;
 * `subject`, `resource`: `r.subject.tier` is a property; `.id`, `.type`, `.properties` are what they say;
-* `ctx`: the context; `r.ctx.found` has the types of all findings, `r.ctx.found_current` those in what
-  users, tools and retrievers said in the current turn.
+* `ctx`: the context; `r.ctx.found` has the types of all findings, `r.ctx.found_current` those in the turn
+  being answered.
 
 What is absent (or null) is no value: reading it fails the request, unless `has(r.subject.tier) && ...` guards
 it. Besides role graphs, a matcher can call `eval(p.rule)`, `keyMatch`, `keyMatch3`, `globMatch`, `ipMatch`,

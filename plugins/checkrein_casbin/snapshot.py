@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from checkrein.document import EvaluationRequest
@@ -31,6 +32,10 @@ class _Duty:
     text: str
     obligation: Obligation
     asked: Asked
+
+    def given(self) -> Obligation:
+        """A copy for one answer: what its receiver does to it changes no policy."""
+        return replace(self.obligation, properties=deepcopy(dict(self.obligation.properties)))
 
 
 class Snapshot:
@@ -107,7 +112,7 @@ class Snapshot:
             values["ob"] = duty.text
             demanded = duty.asked.ask(values, facts)
             if demanded.allowed:
-                obligations.append(duty.obligation)
+                obligations.append(duty.given())
                 ids += (_id("p2", duty.asked.rows[place]) for place in demanded.allowing)
         return Verdict(
             effect=Effect.PERMIT,
@@ -131,7 +136,7 @@ class Snapshot:
                         continue
                 except EngineFailure:
                     pass
-                return (duty.obligation,)
+                return (duty.given(),)
         return ()
 
     def _tenant(self, document: Mapping[str, Any]) -> Any:

@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NoReturn
 
+from checkrein.document import found_types
 from checkrein.errors import EngineFailure, FailureCause
 
 from .roles import RoleGraph
@@ -25,7 +26,6 @@ ABSENT: Final = _Absent()
 """The value of what a request does not have."""
 
 _COLLECTIONS: Final = (list, tuple, frozenset, set)
-_CURRENT: Final = frozenset({"user", "tool", "retrieved"})
 
 
 def fail(problem: str) -> NoReturn:
@@ -60,15 +60,11 @@ class Facts:
         return role in roles
 
     def found(self, name: str) -> frozenset[str]:
-        """`found`: every type of finding; `found_current`: those in text of the current turn from outside."""
+        """`found`: every type of finding; `found_current`: those in the turn being answered."""
         types = self._found.get(name)
         if types is None:
-            findings = self._document["context"].get("findings", ())
-            types = self._found[name] = frozenset(
-                one["type"]
-                for one in findings
-                if name == "found" or (one["current"] and one["origin"] in _CURRENT)
-            )
+            context, current = self._document["context"], name == "found_current"
+            types = self._found[name] = frozenset(found_types(context, current=current))
         return types
 
 

@@ -131,6 +131,13 @@ def test_an_obligation_whose_rows_cannot_be_judged_is_no_permit(load, asked, rul
         engine.evaluate(asked(act="ask"))
 
 
+def test_what_a_receiver_does_to_an_obligation_changes_no_policy(load, asked, rules):
+    engine = load(rules, OBLIGATIONS)
+    question = asked(act="ask", text="an ssn", properties={"tier": "pro"})
+    engine.evaluate(question).obligations[0].properties["types"].clear()
+    assert engine.evaluate(question).obligations[0].properties == {"types": ["ssn"]}
+
+
 def test_nothing_is_stored_of_a_denied_call_that_must_not_be_stored(load, asked, rules):
     engine = load(rules, OBLIGATIONS)
     denied = engine.evaluate(asked(act="ask", text="an ssn", properties={"tier": "banned"}))
