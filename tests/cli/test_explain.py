@@ -266,6 +266,23 @@ def test_facts_that_are_not_whole_are_not_asked_and_it_says_why(run, logged, req
     assert why in said
 
 
+def test_arguments_that_a_record_only_names_are_not_asked_about(run, logged):
+    request = AccessRequest(
+        stage=Stage.TOOL_CALL,
+        subject=ALICE,
+        resource=Entity(type="tool", id="send"),
+        context={"tool": {"arguments": {"to": "bob"}}},
+        supports=allowed_at(Stage.TOOL_CALL),
+        call_id="call-1",
+    )
+    path, log, _ = logged(request)
+    options = ("explain", "--log", log, "--id", "call-1", "-c", path)
+    assert "not asked: the record holds no arguments of the tool" in words(run(*options))
+    log.unlink()
+    path, log, _ = logged(request, **{"{to: decisions.jsonl}": "{to: decisions.jsonl, content: full}"})
+    assert "they answer the same" in words(run(*options))
+
+
 def test_masked_text_is_not_asked_about_as_if_it_were_the_text(run, logged):
     path, log, _ = logged(
         asked(Stage.PRE_PROMPT, "call 55"),
