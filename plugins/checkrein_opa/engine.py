@@ -173,9 +173,7 @@ def _verdict(rule: str, answer: OpaAnswer) -> Verdict:
     """The same reading as the embedded engine's: the same bundle gives the same verdicts."""
     value = UNDEFINED if answer.value is NO_RESULT else answer.value
     verdict = verdict_of(rule, value, revision=answer.revision)
-    if answer.decision_id is None:
-        return verdict
-    return replace(verdict, policy_ids=(*verdict.policy_ids, f"decision_id:{answer.decision_id}"))
+    return verdict if answer.decision_id is None else replace(verdict, decision_id=answer.decision_id)
 
 
 _LIVE: Final[WeakSet[OpaEngine]] = WeakSet()

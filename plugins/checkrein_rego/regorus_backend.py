@@ -71,6 +71,13 @@ class RegorusBackend:
         if self._number not in _open:
             _engines().pop(self._number, None)
             raise EngineFailure(FailureCause.ENGINE_ERROR, "the engine is closed")
+        value, problem = self._attempt(rule, request.json().decode())
+        # Raised here, where no frame holds an engine: a traceback would take it to other threads.
+        if problem is not None:
+            raise EngineFailure(FailureCause.ENGINE_ERROR, problem)
+        return value
+
+    def _attempt(self, rule: str, document: str) -> tuple[Any, str | None]:
         engines = _engines()
         engine = engines.get(self._number)
         if engine is None:
@@ -78,15 +85,15 @@ class RegorusBackend:
                 del engines[closed]
             engine = engines[self._number] = self._engine(self._modules)
         try:
-            return _ask(engine, rule, request.json().decode())
+            return _ask(engine, rule, document), None
         except _Panic:
             del engines[self._number]
-            raise EngineFailure(FailureCause.ENGINE_ERROR, f"`{rule}` ended in a panic of regorus") from None
+            return None, f"`{rule}` ended in a panic of regorus"
         except RuntimeError as error:
             # Its text can quote the input; where it happened cannot.
             at = _PLACE.search(str(error))
             where = f" at `{at[0].removeprefix('--> ')}`" if at else ""
-            raise EngineFailure(FailureCause.ENGINE_ERROR, f"`{rule}` ended in an error{where}") from None
+            return None, f"`{rule}` ended in an error{where}"
 
     def test(self, rules: Sequence[str], tests: Sequence[Module]) -> Mapping[str, Any]:
         """The value of each rule of the test modules, or the error that it ended in.
@@ -111,6 +118,12 @@ class RegorusBackend:
         _engines().pop(self._number, None)
 
     def _engine(self, modules: Sequence[Module]) -> Any:
+        engine, problem = self._load(modules)
+        if problem is not None:
+            raise self._error(problem, modules)
+        return engine
+
+    def _load(self, modules: Sequence[Module]) -> tuple[Any, str | None]:
         engine = regorus.Engine()
         engine.set_gather_prints(True)
         if hasattr(engine, "set_policy_length_config"):
@@ -124,14 +137,14 @@ class RegorusBackend:
             # Whether the rules hold together shows when one is asked, and not before.
             _ask(engine, _READY, "{}")
         except (_Panic, RuntimeError) as error:
-            raise self._error(str(error), modules) from None
+            return None, str(error)
         for rule in self._rules:
             try:
                 _ask(engine, rule, "{}")
             except (_Panic, RuntimeError) as error:
                 if _RECURSION in str(error):
-                    raise self._error(str(error), modules) from None
-        return engine
+                    return None, str(error)
+        return engine, None
 
     def _error(self, text: str, modules: Sequence[Module]) -> PolicyLoadError:
         at, said = _PLACE.search(text), _first_line(text)

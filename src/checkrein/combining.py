@@ -128,6 +128,7 @@ class EngineNode:
             policy_ids=verdict.policy_ids,
             revision=verdict.revision,
             cached=verdict.cached,
+            decision_id=verdict.decision_id,
             duration_us=duration,
         )
         return Judgement(
@@ -162,6 +163,7 @@ def _well_formed(verdict: Any) -> bool:
         )
         and type(verdict.policy_ids) is tuple
         and all(type(one) is str for one in verdict.policy_ids)
+        and (verdict.decision_id is None or type(verdict.decision_id) is str)
     )
 
 

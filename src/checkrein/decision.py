@@ -41,6 +41,7 @@ class Answer:
         policy_ids: the determining policies.
         revision: the version of its policies.
         cached: whether it was asked at all.
+        decision_id: the engine's own id of its decision, or None.
         duration_us: how long it took, in microseconds.
     """
 
@@ -51,6 +52,7 @@ class Answer:
     policy_ids: tuple[str, ...] = ()
     revision: str | None = None
     cached: bool = False
+    decision_id: str | None = None
     duration_us: int = 0
 
 

@@ -188,8 +188,8 @@ def found_types(context: Mapping[str, Any], *, current: bool) -> list[str]:
 
     Args:
         context: the input document's.
-        current: in the turn being answered alone. An assistant's last words in a prompt are put into its mouth
-            and do not count; in its answer, and in its call of a tool, they are what is judged.
+        current: in the turn being answered alone. An assistant's last words in a prompt are put into its
+            mouth and do not count; in its answer, and in its call of a tool, they are what is judged.
     """
     skipped = Origin.ASSISTANT.value if "prompt" in context else None
     return sorted(

@@ -212,6 +212,7 @@ class Verdict:
         policy_ids: the determining policies, in the engine's own names.
         revision: which version of the policies answered.
         cached: whether the answer was remembered instead of asked for.
+        decision_id: the engine's own id of its decision, where it has one: it stands in the engine's log.
     """
 
     effect: Effect
@@ -220,3 +221,4 @@ class Verdict:
     policy_ids: tuple[str, ...] = ()
     revision: str | None = None
     cached: bool = False
+    decision_id: str | None = None

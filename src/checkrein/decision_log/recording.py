@@ -118,6 +118,8 @@ def _answer(answer: Answer) -> dict[str, Any]:
     shown["policy_ids"] = answer.policy_ids
     if answer.revision is not None:
         shown["revision"] = answer.revision
+    if answer.decision_id is not None:
+        shown["decision_id"] = named(answer.decision_id)
     shown["cached"] = answer.cached
     shown["duration_us"] = answer.duration_us
     return shown

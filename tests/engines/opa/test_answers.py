@@ -103,7 +103,8 @@ def test_the_record_can_name_opas_decision_and_revision(opa, engine_of, ask, que
     verdict = ask(engine, question())
     assert verdict.revision == engine.revision == REVISION
     logged = server.decisions[-1]["decision_id"]
-    assert verdict.policy_ids == ("data.checkrein.pre_prompt.decision", f"decision_id:{logged}")
+    assert verdict.policy_ids == ("data.checkrein.pre_prompt.decision",)
+    assert verdict.decision_id == logged
 
 
 def test_an_opa_that_logs_no_decisions_gives_no_id(opa, engine_of, ask, question, permitting):

@@ -110,7 +110,7 @@ def test_the_record_of_a_decision_names_opas_own(pack):
     (answer,) = decision.answers
     assert answer.engine == "opa"
     assert answer.revision in {folder.name for folder in PACKS}
-    assert answer.policy_ids[1] == f"decision_id:{pack.server.decisions[-1]['decision_id']}"
+    assert answer.decision_id == pack.server.decisions[-1]["decision_id"]
 
 
 def test_a_pack_is_decided_without_any_text(pack):

@@ -167,11 +167,13 @@ async def _events(runnable, given, config):
 
 async def _events_v3(model, text, config):
     stream = await model.astream_events(messages(text), config, version="v3")
-    async for event in stream:
-        yield event
-    yield await stream.output
-    # Its callbacks hear of the end after the caller does.
-    await stream._producer_task
+    try:
+        async for event in stream:
+            yield event
+        yield await stream.output
+    finally:
+        # Its callbacks hear of the end after the caller does.
+        await asyncio.wait([stream._producer_task])
 
 
 ASYNC_WAYS = {
