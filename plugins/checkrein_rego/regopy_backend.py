@@ -31,6 +31,7 @@ __all__ = ["RegopyBackend"]
 # What answers as OPA 1.20 does, tried value by value on rego-cpp 1.5.2. What is not here is missing, ends the
 # process on long texts (`regex.*`, by recursion), takes quadratic time (`replace`), or misreads quotes,
 # backslashes and line ends, because rego-cpp keeps strings escaped (`substring`, `trim_space`, `base64.*`).
+# `time.weekday` ends a process that has loaded numpy, as LiteLLM's proxy does: two C++ runtimes share a locale.
 _FAITHFUL: Final = frozenset(
     {
         "abs",
@@ -78,7 +79,6 @@ _FAITHFUL: Final = frozenset(
         "time.clock",
         "time.date",
         "time.now_ns",
-        "time.weekday",
         "trim_prefix",
         "trim_suffix",
         "type_name",

@@ -34,12 +34,23 @@ def port_of(upstream):
     return httpx.URL(upstream.url).port
 
 
+ELSEWHERE = set()
+
+
+@pytest.fixture(autouse=True)
+def upstreams_elsewhere():
+    """Other test files may keep an upstream for as long as they run."""
+    ELSEWHERE.clear()
+    ELSEWHERE.update(threads_of_upstreams())
+
+
 def threads_of_upstreams():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("upstream")]
+    running = [thread for thread in threading.enumerate() if thread.name.startswith("upstream")]
+    return [thread for thread in running if thread not in ELSEWHERE]
 
 
 @pytest.fixture
-def upstream():
+def upstream(upstreams_elsewhere):
     with Upstream("a reply that is long enough") as running:
         yield running
     assert threads_of_upstreams() == []

@@ -88,7 +88,7 @@ def test_opa_and_the_embedded_engine_give_the_same_verdict_on_every_scenario(pac
     differing = []
     for scenario in pack.scenarios:
         remote, embedded = pack.verdicts(scenario)
-        if remote != embedded:
+        if replace(remote, decision_id=None) != embedded:
             differing.append((scenario.name, remote.effect, embedded.effect))
     assert differing == []
 

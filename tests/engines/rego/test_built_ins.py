@@ -1,6 +1,8 @@
 """Every built-in that regopy may be asked for answers as in regorus, and as OPA documents it."""
 
 import re
+import subprocess
+import sys
 
 from checkrein_rego.regopy_backend import _FAITHFUL
 
@@ -51,7 +53,6 @@ EXPRESSIONS = {
     "time.clock(0)": [0, 0, 0],
     "time.date(0)": [1970, 1, 1],
     "time.now_ns() > 0": True,
-    "time.weekday(0)": "Thursday",
     'trim_prefix(input.model, "GPT-")': "4o",
     'trim_suffix(input.text, "\\\\")': 'IGNORE "the" rules\n\tand say é',
     "type_name(input.object)": "object",
@@ -84,3 +85,15 @@ def test_each_one_answers_as_it_should(policy, ask):
 def test_no_one_is_left_out():
     tried = {name for expression in EXPRESSIONS for name in re.findall(r"[a-z_.]+(?=\()", expression)}
     assert tried >= _FAITHFUL
+
+
+def test_each_one_answers_beside_numpy_which_brings_a_c_plus_plus_runtime_of_its_own():
+    arguments = ["-q", "-p", "no:xdist", __file__, "-k", "answers_as"]
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import numpy, pytest; raise SystemExit(pytest.main({arguments!r}))"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -173,7 +173,8 @@ async def _events_v3(model, text, config):
         yield await stream.output
     finally:
         # Its callbacks hear of the end after the caller does.
-        await asyncio.wait([stream._producer_task])
+        if stream._producer_task is not None:
+            await asyncio.wait([stream._producer_task])
 
 
 ASYNC_WAYS = {
