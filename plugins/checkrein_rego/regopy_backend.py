@@ -31,7 +31,7 @@ __all__ = ["RegopyBackend"]
 # What answers as OPA 1.20 does, tried value by value on rego-cpp 1.5.2. What is not here is missing, ends the
 # process on long texts (`regex.*`, by recursion), takes quadratic time (`replace`), or misreads quotes,
 # backslashes and line ends, because rego-cpp keeps strings escaped (`substring`, `trim_space`, `base64.*`).
-# `time.weekday` ends a process that has loaded numpy, as LiteLLM's proxy does: two C++ runtimes share a locale.
+# `time.weekday` ends a process that has loaded numpy, as LiteLLM's proxy does: two C++ runtimes, one locale.
 _FAITHFUL: Final = frozenset(
     {
         "abs",
