@@ -202,7 +202,9 @@ def test_sixteen_threads_ask_while_the_policy_is_swapped_two_hundred_times(liste
             done.set()
         results = [worker.result(BOUND) for worker in workers]
     assert all(answers >= 50 for answers, _ in results)
-    assert set.union(*(seen for _, seen in results)) >= {200 % 7}
+    # Many versions were answered from, and the last one answers now.
+    assert len(set.union(*(seen for _, seen in results))) > 1
+    assert known[engine.evaluate(question).revision] == 200 % 7
 
 
 def test_the_library_s_own_reload_is_not_safe_under_traffic(basic):
