@@ -109,6 +109,8 @@ def build(
     current_from = _current_from(request)
     spans = detectors.find(request.stage, text)
     findings = findings_of(spans, request.segments, current_from)
+    if len(findings) > limits.findings:
+        raise RequestError("limit.findings", f"`{len(findings)}` findings are over `{limits.findings}`")
     key = _TEXT_KEY.get(request.stage)
     if key is not None:
         context[key] = _text_facts(request, text, current_from)

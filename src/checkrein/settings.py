@@ -68,12 +68,14 @@ class Limits(StrictModel):
         facts: most of all else in a request, in bytes of JSON.
         depth: deepest nesting of properties and context, in levels.
         segments: most pieces of text.
+        findings: most that the detectors may find: policies go through them one by one.
     """
 
     text: Size = ByteSize(4 * 1024 * 1024)
     facts: Size = ByteSize(1024 * 1024)
     depth: int = Field(default=32, ge=1, le=200)
     segments: int = Field(default=10_000, ge=1)
+    findings: int = Field(default=2_000, ge=1)
 
 
 class Denials(StrictModel):

@@ -126,11 +126,12 @@ def test_what_the_settings_say_of_a_model_outranks_the_host(question):
         ({"subject": Entity(type="user", id=7)}, "limit.type"),
         ({"segments": spoken(*[("user", "")] * 6)}, "limit.segments"),
         ({"text": "é" * 51}, "limit.text"),
+        ({"text": "1" * 8}, "limit.findings"),
     ],
 )
 def test_what_is_over_a_limit_is_refused(question, changes, code):
     with pytest.raises(RequestError) as caught:
-        laid_out(question(**changes), limits={"text": 100, "facts": 1000, "segments": 5})
+        laid_out(question(**changes), limits={"text": 100, "facts": 1000, "segments": 5, "findings": 7})
     assert caught.value.code == code
 
 
