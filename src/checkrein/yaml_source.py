@@ -88,7 +88,9 @@ class YamlSource:
 
     def validated(self, error: ValidationError, model: type[BaseModel], at: Loc = ()) -> SettingsError:
         """Turn pydantic's first complaint into ours; no input is ever repeated."""
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        errors = error.errors(include_input=False, include_url=False, include_context=False)
+        # A misspelt key is also a missing one: what was written says more than what was not.
+        first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
         loc = tuple(part for part in first["loc"] if part != "[key]")
         if first["type"] == "extra_forbidden":
             message = f"is no known key{nearest(str(loc[-1]), _keys(model, loc))}"

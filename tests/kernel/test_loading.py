@@ -94,6 +94,7 @@ def test_no_file_is_ever_found_by_itself(file, monkeypatch):
             r":6: `enforcement.rules\[0\].stage` is no known key; did you mean `stages`",
         ),
         ("engine: {fixed: {}}\n", ":1: `version` is missing"),
+        ("verson: 1\nengine: {fixed: {}}\n", ":1: `verson` is no known key; did you mean `version`"),
         ("version: 1\n", ":1: `engine` is missing"),
         ("version: 2\nengine: {fixed: {}}\n", ":1: `version` "),
         (MINIMAL + "limits: {depth: '4'}\n", ":3: `limits.depth` "),
