@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Any
 
 from .errors import FailureCause, PolicyDenied
-from .vocabulary import AccessRequest, Effect, Finding, Obligation, Reason
+from .vocabulary import AccessRequest, Effect, Entity, Finding, Obligation, Reason
 
-__all__ = ["Answer", "Changes", "Decision", "Discharge", "DischargedObligation"]
+__all__ = ["Answer", "Candidate", "Changes", "Decision", "Discharge", "DischargedObligation"]
 
 
 class Discharge(StrEnum):
@@ -54,6 +54,23 @@ class Answer:
     cached: bool = False
     decision_id: str | None = None
     duration_us: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One of several resources that were judged together, before one of them is chosen.
+
+    Args:
+        resource: what could be chosen.
+        permitted: the judgement on it.
+        enforced: whether the judgement stands; False under `monitor`.
+        reasons: why; never empty unless permitted.
+    """
+
+    resource: Entity
+    permitted: bool
+    enforced: bool = True
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +120,7 @@ class Decision:
         obligations: each with what became of it.
         changes: what the host must write back.
         answers: per engine asked.
+        candidates: what became of each, where several were judged together; see `kept`.
         findings: what the detectors found in the request's text.
         document: the input document that the engines saw (AuthZEN request, with the text).
         message: what a denied caller may see.
@@ -120,6 +138,7 @@ class Decision:
     obligations: tuple[DischargedObligation, ...] = ()
     changes: Changes = field(default_factory=Changes)
     answers: tuple[Answer, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
     findings: tuple[Finding, ...] = ()
     document: Mapping[str, Any] = field(default_factory=dict, repr=False)
     message: str = field(default="", repr=False)
@@ -139,6 +158,11 @@ class Decision:
     def denied(self) -> bool:
         """Whether the host must stop the call: not permitted, and the judgement stands."""
         return self.enforced and not self.permitted
+
+    @property
+    def kept(self) -> tuple[Entity, ...]:
+        """What the host may choose from: candidates that are permitted, or whose refusal does not stand."""
+        return tuple(one.resource for one in self.candidates if one.permitted or not one.enforced)
 
     def raise_if_denied(self, exception: type[PolicyDenied] = PolicyDenied) -> None:
         """Raise when the call must stop.

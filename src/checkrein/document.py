@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -20,7 +20,7 @@ from .errors import RequestError
 from .settings import Limits
 from .vocabulary import AccessRequest, Entity, Finding, Origin, Segment, Stage
 
-__all__ = ["EvaluationRequest", "build", "findings_of", "found_types", "starts_of"]
+__all__ = ["EvaluationRequest", "build", "findings_of", "found_types", "starts_of", "with_resource"]
 
 _TEXT_KEY: Final = {
     Stage.MODEL_SELECTION: "prompt",
@@ -139,6 +139,42 @@ def build(
     }
     document["context"] = context
     return EvaluationRequest(request=request, document=document, findings=findings)
+
+
+def with_resource(
+    evaluation: EvaluationRequest,
+    resource: Entity,
+    *,
+    models: Mapping[str, Mapping[str, Any]],
+    limits: Limits,
+) -> EvaluationRequest:
+    """The same question about another resource; the text and all else are not gone through again.
+
+    Args:
+        evaluation: as `build` made it.
+        resource: what is asked about instead.
+        models: as for `build`.
+        limits: as for `build`.
+
+    Raises:
+        RequestError: the resource is over a limit or not strict.
+    """
+    entity = _entity(resource, limits.depth)
+    if resource.type == "model" and resource.id in models:
+        entity["properties"] |= models[resource.id]
+    if len(orjson.dumps(entity)) > limits.facts:
+        raise RequestError("limit.facts", f"a resource is over the limit of `{limits.facts}` bytes")
+    context = evaluation.document["context"]
+    if isinstance(context.get("estimated"), dict):
+        estimated = {key: value for key, value in context["estimated"].items() if key != "cost_micros"}
+        if evaluation.stage in (Stage.MODEL_SELECTION, Stage.PRE_PROMPT):
+            _add_cost(estimated, entity["properties"])
+        context = {**context, "estimated": estimated}
+    return EvaluationRequest(
+        request=replace(evaluation.request, resource=resource),
+        document={**evaluation.document, "resource": entity, "context": context},
+        findings=evaluation.findings,
+    )
 
 
 @lru_cache(maxsize=8)

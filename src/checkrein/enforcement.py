@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple, Self
 
+from .candidates import folded, judge_each, together
 from .combining import All, By, EngineNode, Judgement
-from .decision import Changes, Decision, Discharge, DischargedObligation
+from .decision import Candidate, Changes, Decision, Discharge, DischargedObligation
 from .decision_log import DecisionLog
 from .detection import Detectors
 from .discharge import changes_of
-from .document import EvaluationRequest, build
+from .document import EvaluationRequest, build, with_resource
 from .engine import PolicyEngine
 from .errors import FailureCause, RequestError, SettingsError
 from .flow import Flow, arun, run
@@ -126,6 +127,25 @@ class EnforcementPoint:
         """Decide without blocking the event loop on a remote engine; otherwise as `decide`."""
         return await arun(self._decide(request, describe))
 
+    def filter_candidates(self, request: AccessRequest, candidates: Sequence[Entity]) -> Decision:
+        """Decide which of several resources may be chosen, in one decision and one record.
+
+        Each is judged as `decide` would judge it; nothing is carried out, and what is chosen is to be decided
+        in full. Whoever may choose none of them is denied.
+
+        Args:
+            request: the question; its resource is what was asked for, for instance a group of models.
+            candidates: what could be chosen; each takes the resource's place.
+
+        Returns:
+            The decision; `kept` has the candidates to choose from.
+        """
+        return run(self._filter(request, candidates))
+
+    async def afilter_candidates(self, request: AccessRequest, candidates: Sequence[Entity]) -> Decision:
+        """As `filter_candidates`, without blocking the event loop on a remote engine."""
+        return await arun(self._filter(request, candidates))
+
     def refuse(self, request: AccessRequest, code: str, message: str) -> Decision:
         """Deny and record what no engine can be asked, for instance an endpoint that the host cannot govern.
 
@@ -225,14 +245,98 @@ class EnforcementPoint:
             resource = Entity(type="model", id=target, properties=properties)
             request = replace(request, resource=resource, stage=Stage.MODEL_SELECTION, action="")
 
+    def _filter(self, request: AccessRequest, candidates: Sequence[Entity]) -> Flow[Decision]:
+        """One judgement for each candidate, one conclusion and one record for all."""
+        request = request if request.call_id else replace(request, call_id=new_id())
+        started = perf_counter_ns()
+        if self.log is not None and not self.log.reserve():
+            decision = self._no_room(request, (), started)
+            refused = [
+                Candidate(resource=one, permitted=False, reasons=decision.reasons) for one in candidates
+            ]
+            return self._record(replace(decision, candidates=tuple(refused)))
+        try:
+            evaluation = self._evaluation(request)
+            each: list[EvaluationRequest | Outcome]
+            most = self.settings.limits.candidates
+            if len(candidates) > most:
+                message = f"`{len(candidates)}` candidates are over `{most}`"
+                each = [_rejected("limit.candidates", message)] * len(candidates)
+            else:
+                each = [self._with_resource(evaluation, one) for one in candidates]
+            sound = [one for one in each if isinstance(one, EvaluationRequest)]
+            covered = self.node.covers(request.stage)
+            judgements = iter(
+                (yield from judge_each(self.node, sound)) if covered else [_UNASKED] * len(sound)
+            )
+            judged = [
+                (_UNASKED, one)
+                if isinstance(one, Outcome)
+                else self._concluded(next(judgements), request.stage)
+                for one in each
+            ]
+            weighed = [
+                self._weighed(request, one, *conclusion)
+                for one, conclusion in zip(candidates, judged, strict=True)
+            ]
+            outcome = together(weighed, [outcome for _, outcome in judged])
+            asked = [judgement for judgement, _ in judged]
+            judgement = Judgement(effect=outcome.effect, answers=folded(asked))
+            seen = None if isinstance(evaluation, Outcome) else evaluation
+            decision = self._finish(request, seen, judgement, outcome, (), started).decision
+            if weighed:
+                decision = replace(decision, enforced=all(one.enforced for one in weighed))
+            if any(one.type == "no_store" for each_asked in asked for one in each_asked.obligations):
+                decision = replace(decision, changes=replace(decision.changes, no_store=True))
+            return self._record(replace(decision, candidates=tuple(weighed)))
+        except BaseException:
+            if self.log is not None:
+                self.log.release()
+            raise
+
+    def _with_resource(
+        self, evaluation: EvaluationRequest | Outcome, resource: Entity
+    ) -> EvaluationRequest | Outcome:
+        if isinstance(evaluation, Outcome):
+            return evaluation
+        settings = self.settings
+        try:
+            return with_resource(evaluation, resource, models=settings.models, limits=settings.limits)
+        except RequestError as error:
+            return _rejected(error.code, error.message)
+
+    def _weighed(
+        self, request: AccessRequest, resource: Entity, judgement: Judgement, outcome: Outcome
+    ) -> Candidate:
+        """One candidate: a permit whose obligations could not hold is none."""
+        permitted, reasons = outcome.permitted, outcome.reasons
+        if permitted:
+            try:
+                self._merged(request, judgement.obligations)
+            except ObligationProblem as problem:
+                permitted, reasons = False, (Reason(code=problem.code, message=problem.detail), *reasons)
+        codes = [reason.code for reason in reasons]
+        enforced = stands(self.settings.enforcement, request.stage, request.subject, codes)
+        return Candidate(resource=resource, permitted=permitted, enforced=enforced, reasons=reasons)
+
+    def _concluded(self, judgement: Judgement, stage: Stage) -> tuple[Judgement, Outcome]:
+        if self.node.covers(stage):
+            return judgement, conclude(judgement, stage, self.settings.failure.open_on)
+        # `require` refused to start unless the settings list the stage; otherwise nothing permits.
+        listed = stage in self.settings.unchecked
+        return judgement, _UNCHECKED if listed else conclude(judgement, stage, {})
+
+    def _no_room(self, request: AccessRequest, carried: tuple[Obligation, ...], started: int) -> Decision:
+        reason = Reason(code="log_unavailable", message="the required decision log has no room")
+        outcome = Outcome(permitted=False, failure=FailureCause.ENGINE_ERROR, reasons=(reason,))
+        decision = self._finish(request, None, _UNASKED, outcome, carried, started).decision
+        # Required is required: monitor spares a call from policy, not from evidence.
+        return replace(decision, enforced=True, changes=_NO_CHANGES)
+
     def _hop(self, request: AccessRequest, carried: tuple[Obligation, ...]) -> Flow[_Hop]:
         started = perf_counter_ns()
         if self.log is not None and not self.log.reserve():
-            reason = Reason(code="log_unavailable", message="the required decision log has no room")
-            outcome = Outcome(permitted=False, failure=FailureCause.ENGINE_ERROR, reasons=(reason,))
-            hop = self._finish(request, None, _UNASKED, outcome, carried, started)
-            # Required is required: monitor spares a call from policy, not from evidence.
-            return _Hop(replace(hop.decision, enforced=True, changes=_NO_CHANGES))
+            return _Hop(self._no_room(request, carried, started))
         try:
             evaluation = self._evaluation(request)
             judgement = _UNASKED
@@ -240,11 +344,7 @@ class EnforcementPoint:
                 return self._finish(request, None, judgement, evaluation, carried, started)
             if self.node.covers(request.stage):
                 judgement = yield from self.node.judge(evaluation)
-                outcome = conclude(judgement, request.stage, self.settings.failure.open_on)
-            else:
-                # `require` refused to start unless the settings list the stage; otherwise nothing permits.
-                listed = request.stage in self.settings.unchecked
-                outcome = _UNCHECKED if listed else conclude(judgement, request.stage, {})
+            judgement, outcome = self._concluded(judgement, request.stage)
             return self._finish(request, evaluation, judgement, outcome, carried, started)
         except BaseException:
             if self.log is not None:
@@ -257,7 +357,7 @@ class EnforcementPoint:
         try:
             return build(request, detectors=self._detectors, models=settings.models, limits=settings.limits)
         except RequestError as error:
-            cause, reason = FailureCause.REQUEST_REJECTED, Reason(code=error.code, message=error.message)
+            return _rejected(error.code, error.message)
         except Exception as error:  # noqa: BLE001 -- a broken detector denies and is recorded
             cause = FailureCause.ENGINE_ERROR
             reason = Reason(code=f"failure.{cause}", message=f"`{type(error).__name__}` was raised")
@@ -322,14 +422,16 @@ class EnforcementPoint:
     ) -> tuple[Plan, Changes]:
         if not obligations:
             return _NO_PLAN, _NO_CHANGES
-        request = evaluation.request
-        plan = merge(
+        plan = self._merged(evaluation.request, obligations)
+        return plan, changes_of(plan, evaluation, self._detectors)
+
+    def _merged(self, request: AccessRequest, obligations: tuple[Obligation, ...]) -> Plan:
+        return merge(
             obligations,
             stage=request.stage,
             supports=request.supports,
             detected=self._detectors.ran(request.stage),
         )
-        return plan, changes_of(plan, evaluation, self._detectors)
 
     def _record(self, decision: Decision) -> Decision:
         if not decision.permitted:
@@ -350,6 +452,11 @@ class EnforcementPoint:
         if "{decision_id}" in text:
             return text.replace("{decision_id}", decision.decision_id)
         return f"{text} (decision {decision.decision_id})"
+
+
+def _rejected(code: str, message: str) -> Outcome:
+    reason = Reason(code=code, message=message)
+    return Outcome(permitted=False, failure=FailureCause.REQUEST_REJECTED, reasons=(reason,))
 
 
 def _with_model(decision: Decision, original: str) -> Decision:

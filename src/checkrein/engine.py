@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import Field
 
+from .errors import EngineFailure
 from .strict import StageName, StrictModel
 from .vocabulary import Stage, Verdict
 
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
     from .document import EvaluationRequest
 
 __all__ = [
+    "BatchingEngine",
     "EngineOptions",
     "EnginePlugin",
     "ExplainingEngine",
+    "LocatingEngine",
     "NativeTestResult",
     "PolicyEngine",
     "RemotePolicyEngine",
+    "SearchableEngine",
     "TestableEngine",
 ]
 
@@ -89,11 +93,42 @@ class TestableEngine(Protocol):
 
 
 @runtime_checkable
+class BatchingEngine(Protocol):
+    """An engine that answers several questions for less than it takes to ask them one by one."""
+
+    def evaluate_many(self, requests: Sequence[EvaluationRequest]) -> Sequence[Verdict | EngineFailure]:
+        """Answer each as `evaluate` does, in their order; a failure is handed back, not raised."""
+
+
+@runtime_checkable
 class ExplainingEngine(Protocol):
     """An engine that can say what it asks."""
 
     def entrypoint(self, stage: Stage) -> str | None:
         """The rule or query of this stage in the engine's own words, or None where it answers nothing."""
+
+
+@runtime_checkable
+class LocatingEngine(Protocol):
+    """An engine that knows where its policies stand. Nothing of it may cost a request anything."""
+
+    def locate(self, policy_id: str) -> tuple[str, int] | None:
+        """Where a policy that its verdicts name stands: the file, and the line there, from 1.
+
+        The file is named as its author would: relative to the bundle or folder that the settings name. What
+        has several definitions stands where the first of them does. None is what stands in no file.
+        """
+
+
+@runtime_checkable
+class SearchableEngine(Protocol):
+    """An engine whose verdicts name no more than what was asked: the words of a reason lead to its rule."""
+
+    def find_literal(self, text: str) -> Sequence[tuple[str, int]]:
+        """Where its policies write this very text as a string, files and lines as `locate` gives them.
+
+        In the order of the files, each place once; what the policies' own tests write does not count.
+        """
 
 
 class EngineOptions(StrictModel):

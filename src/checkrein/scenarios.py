@@ -57,6 +57,12 @@ def _model(value: Any) -> Entity:
     raise ValueError("must be a model's name or `{id: name, properties: {...}}`")
 
 
+def _models(value: Any) -> tuple[Entity, ...] | None:
+    if not isinstance(value, list):
+        raise ValueError("must be a list of models")  # noqa: TRY004 -- pydantic's way to refuse
+    return tuple(map(_model, value))
+
+
 class _Message(StrictModel):
     role: Literal["system", "user", "assistant", "tool"]
     content: str
@@ -81,6 +87,7 @@ class Expectation(StrictModel):
         obligations: every obligation without its `id`, in any order; a route that was followed is one too.
         text: the text after its changes, pieces joined by a line feed.
         model: the model that the policy routed to, or null when it must not route.
+        candidates: the names of those that are permitted, in any order.
     """
 
     permitted: bool
@@ -88,6 +95,7 @@ class Expectation(StrictModel):
     obligations: tuple[_Obligation, ...] = Field(default=(), strict=False)
     text: str = ""
     model: str | None = None
+    candidates: frozenset[str] = Field(default=frozenset(), strict=False)
 
 
 class Scenario(StrictModel):
@@ -99,6 +107,7 @@ class Scenario(StrictModel):
             default anonymous.
         stage: where it is asked; by default the stage that sees what is given.
         model: a name, or `{id, properties}`; the settings' `models` know more of it.
+        candidates: models to choose from, each as `model`: which of them are permitted is asked at once.
         prompt: the user's only message.
         messages: or the whole conversation.
         completion: what the model answered.
@@ -113,6 +122,7 @@ class Scenario(StrictModel):
     subject: Annotated[InstanceOf[Entity], BeforeValidator(_subject)] = Field(default=ANONYMOUS, alias="as")
     stage: Annotated[Stage, Field(strict=False)]
     model: Annotated[InstanceOf[Entity], BeforeValidator(_model)] = _UNKNOWN_MODEL
+    candidates: Annotated[tuple[InstanceOf[Entity], ...] | None, BeforeValidator(_models)] = None
     prompt: str | None = None
     messages: tuple[_Message, ...] = Field(default=(), strict=False, min_length=1)
     completion: str | None = None
@@ -135,6 +145,8 @@ class Scenario(StrictModel):
             # What the stage never sees would make a scenario say more than it tests.
             asked = f"the stage `{stage}` is asked with {_either(forms)}" if stage else "no stage sees that"
             raise ValueError(f"gives {_either([given])}; {asked}")
+        if "candidates" in data and stage != Stage.MODEL_SELECTION:
+            raise ValueError("gives `candidates`; they are chosen from at `stage: model_selection` alone")
         return {**data, "stage": stage}
 
     @property
@@ -237,12 +249,18 @@ def run_scenario(pep: EnforcementPoint, scenario: Scenario) -> ScenarioResult:
         pep: it should enforce: under `monitor` nothing is rewritten or routed.
         scenario: the question.
     """
-    return _compared(scenario, pep.decide(scenario.request(), lambda name: pep.settings.models.get(name, {})))
+    request = scenario.request()
+    if scenario.candidates is not None:
+        return _compared(scenario, pep.filter_candidates(request, scenario.candidates))
+    return _compared(scenario, pep.decide(request, lambda name: pep.settings.models.get(name, {})))
 
 
 async def arun_scenario(pep: EnforcementPoint, scenario: Scenario) -> ScenarioResult:
     """As `run_scenario`, without blocking the event loop on a remote engine."""
-    decision = await pep.adecide(scenario.request(), lambda name: pep.settings.models.get(name, {}))
+    request = scenario.request()
+    if scenario.candidates is not None:
+        return _compared(scenario, await pep.afilter_candidates(request, scenario.candidates))
+    decision = await pep.adecide(request, lambda name: pep.settings.models.get(name, {}))
     return _compared(scenario, decision)
 
 
@@ -254,6 +272,7 @@ def _compared(scenario: Scenario, decision: Decision) -> ScenarioResult:
         "obligations": _obligations(decision),
         "text": "\n".join(texts),
         "model": decision.changes.model,
+        "candidates": [one.resource.id for one in decision.candidates if one.permitted],
     }
     wanted = scenario.expect.model_dump(include=scenario.expect.model_fields_set)
     failures = [

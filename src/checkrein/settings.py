@@ -69,6 +69,7 @@ class Limits(StrictModel):
         depth: deepest nesting of properties and context, in levels.
         segments: most pieces of text.
         findings: most that the detectors may find: policies go through them one by one.
+        candidates: most resources that may be judged together.
     """
 
     text: Size = ByteSize(4 * 1024 * 1024)
@@ -76,6 +77,7 @@ class Limits(StrictModel):
     depth: int = Field(default=32, ge=1, le=200)
     segments: int = Field(default=10_000, ge=1)
     findings: int = Field(default=2_000, ge=1)
+    candidates: int = Field(default=256, ge=1)
 
 
 class Denials(StrictModel):

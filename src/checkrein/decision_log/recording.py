@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from structlog.typing import EventDict
 
-from checkrein.decision import Answer, Changes, Decision, DischargedObligation
+from checkrein.decision import Answer, Candidate, Changes, Decision, DischargedObligation
 from checkrein.vocabulary import Reason
 
 __all__ = ["INPUT_SCHEMA", "RECORD", "concluded", "named", "stamped", "traced"]
@@ -62,9 +62,10 @@ def concluded(_logger: Any, _method: str, event: EventDict) -> EventDict:
     event["changes"] = _summary(decision.changes) if decision.changes else {}
     event["answers"] = [_answer(one) for one in decision.answers]
     event["duration_us"] = decision.duration_us
-    candidates = getattr(decision, "candidates", ())
-    if candidates:
-        event["candidates"] = candidates
+    if decision.candidates:
+        event["candidates"] = [_candidate(one) for one in decision.candidates[:_MOST]]
+        if len(decision.candidates) > _MOST:
+            event["candidates_omitted"] = len(decision.candidates) - _MOST
     return event
 
 
@@ -95,6 +96,12 @@ def _second(seconds: int) -> str:
 def _reason(reason: Reason) -> dict[str, Any]:
     code = named(reason.code)
     return {"code": code, "message": reason.message} if reason.message else {"code": code}
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    codes = [named(reason.code) for reason in candidate.reasons[:_MOST]]
+    shown = {"id": named(candidate.resource.id), "permitted": candidate.permitted, "codes": codes}
+    return shown if candidate.enforced else {**shown, "enforced": False}
 
 
 def _obligation(discharged: DischargedObligation) -> dict[str, Any]:

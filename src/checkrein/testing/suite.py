@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from checkrein.decision import Decision
 from checkrein.enforcement import EnforcementPoint
 from checkrein.engine import PolicyEngine
 from checkrein.scenarios import Scenario, arun_scenario, run_scenario
-from checkrein.vocabulary import Entity, Stage, Verdict
+from checkrein.vocabulary import AccessRequest, Entity, Stage, Verdict
 
 from .checking import (
     MEMBER,
@@ -136,6 +137,25 @@ class EngineSuite(Endurance):
 
         assert not asyncio.run(decided())
 
+    @pytest.mark.parametrize("driver", ["sync", "async"])
+    def test_of_several_models_those_are_permitted_that_are_permitted_alone(
+        self, pep: EnforcementPoint, driver: str
+    ) -> None:
+        """Candidates are judged together as each of them is alone, whoever asks and in whatever order."""
+        asking = [
+            one for one in self.scenarios() if one.stage is Stage.MODEL_SELECTION and not one.candidates
+        ]
+        models = tuple({one.model.id: one.model for one in asking}.values())
+        questions = [(one.request(), order) for one in asking for order in (models, models[::-1])]
+        alone = [
+            [pep.decide(replace(request, resource=model)) for model in order] for request, order in questions
+        ]
+        for wanted, came in zip(alone, _filtered(pep, questions, driver), strict=True):
+            assert [(one.resource, one.permitted, one.reasons) for one in came.candidates] == [
+                (one.request.resource, one.permitted, one.reasons) for one in wanted
+            ]
+            assert came.permitted is any(one.permitted for one in wanted)
+
     def test_asked_again_it_answers_the_same(self, engine: PolicyEngine, pep: EnforcementPoint) -> None:
         """Answers are well-formed, leave questions alone, and do not depend on what was asked before."""
         scenarios = self.scenarios()
@@ -216,3 +236,17 @@ class EngineSuite(Endurance):
         many = pep.decide(request_of(Stage.PRE_PROMPT, MEMBER, "Write to eve@example.com. " * 1_000))
         assert many.permitted
         assert len(many.findings) == 1_000  # noqa: PLR2004 -- as many as there are
+
+
+def _filtered(
+    pep: EnforcementPoint, questions: Sequence[tuple[AccessRequest, Sequence[Entity]]], driver: str
+) -> list[Decision]:
+    if driver == "sync":
+        return [pep.filter_candidates(request, models) for request, models in questions]
+
+    async def filtered() -> list[Decision]:
+        decisions = [await pep.afilter_candidates(request, models) for request, models in questions]
+        await pep.aclose()
+        return decisions
+
+    return asyncio.run(filtered())
