@@ -38,7 +38,7 @@ class AskMany:
                 answers.append(self.engine.evaluate(request))
             except Exception as error:  # noqa: BLE001 -- the flow that asked decides
                 answers.append(error)
-                if isinstance(error, EngineFailure) and error.cause in _OUTAGES:
+                if self.engine.remote and isinstance(error, EngineFailure) and error.cause in _OUTAGES:
                     # Who is away for one question is away for all: one deadline is waited for, not many.
                     answers += [error] * (len(self.requests) - len(answers))
                     break

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -34,6 +34,13 @@ def ask(engine, text="hello there", settings=None, **changes):
     pep = EnforcementPoint(engine, Settings.model_validate(settings or {}), record=records.append)
     pep.decide(replace(request, **changes))
     return records[-1]
+
+
+CHOOSING = AccessRequest(
+    stage=Stage.MODEL_SELECTION,
+    subject=Entity(type="user", id="alice"),
+    resource=Entity(type="model", id="any"),
+)
 
 
 @pytest.fixture
@@ -143,18 +150,30 @@ def test_a_monitored_denial_is_recorded_as_not_enforced(log, path):
     assert (record["permitted"], record["enforced"]) == (False, False)
 
 
-def test_candidates_are_recorded_where_a_decision_has_them(log, path):
-    @dataclass(frozen=True)
-    class Chosen:
-        candidates: tuple
-        of: object
+def test_of_candidates_their_names_the_judgement_and_its_codes_are_recorded(log, path):
+    def answer(request):
+        return permit() if request.document["resource"]["id"] == "small" else deny("tier", "of a large one")
 
-        def __getattr__(self, name):
-            return getattr(self.of, name)
+    rules = {"enforcement": {"rules": [{"reasons": ["lax"], "mode": "monitor"}]}}
+    pep = EnforcementPoint(StaticEngine(answer), Settings.model_validate(rules), record=log)
+    names = ("small", "x" * 300, *(f"m{number}" for number in range(99)))
+    pep.filter_candidates(CHOOSING, [Entity(type="model", id=name) for name in names])
+    (record,) = written(log, path)
+    assert record["permitted"] is True
+    assert record["candidates"][0] == {"id": "small", "permitted": True, "codes": []}
+    assert record["candidates"][1] == {"id": "x" * 256, "permitted": False, "codes": ["tier"]}
+    assert len(record["candidates"]) == 100
+    assert record["candidates_omitted"] == 1
+    assert "of a large one" not in str(record["candidates"])
 
-    candidates = ({"id": "small", "permitted": True, "codes": []},)
-    record = one(log, path, Chosen(candidates, ask(StaticEngine(permit()))))
-    assert record["candidates"] == [{"id": "small", "permitted": True, "codes": []}]
+
+def test_of_a_candidate_whose_refusal_does_not_stand_the_record_says_so(log, path):
+    settings = Settings.model_validate({"enforcement": {"default": "monitor"}})
+    pep = EnforcementPoint(StaticEngine(deny("tier")), settings, record=log)
+    pep.filter_candidates(CHOOSING, [Entity(type="model", id="small")])
+    (record,) = written(log, path)
+    assert record["candidates"] == [{"id": "small", "permitted": False, "codes": ["tier"], "enforced": False}]
+    assert (record["permitted"], record["enforced"]) == (False, False)
 
 
 def test_other_events_share_the_file_and_the_envelope(log, path):

@@ -98,6 +98,8 @@ def _request(record: Record) -> EvaluationRequest:
     for mark in ("truncated", "replaced"):
         if record.get(mark):
             raise _Incomplete("the record was cut to what a line of the log may hold")
+    if record.get("candidates"):
+        raise _Incomplete("it judged several candidates, and the record has no more than their names")
     document = record.get("input")
     if not isinstance(document, Mapping) or not {"stage", "subject", "action", "resource", "context"} <= set(
         document

@@ -165,6 +165,10 @@ def record_schema() -> Schema:
     obligation = _closed(
         {"type": _STRING, "properties": _OPEN, "id": _STRING, "state": _one_of(Discharge)}, optional=("id",)
     )
+    candidate = _closed(
+        {"id": _STRING, "permitted": _FLAG, "codes": _NAMES, "enforced": {"const": False}},
+        optional=("enforced",),
+    )
     changes = {
         "texts": _COUNT, "model": _STRING, "max_tokens": _COUNT, "parameters": _NAMES, "remove_tools": _NAMES,
         "no_store": masked,
@@ -189,7 +193,8 @@ def record_schema() -> Schema:
         "changes": _closed(changes, optional=tuple(changes)),
         "answers": _list(_answer(masked)),
         "duration_us": _COUNT,
-        "candidates": {"type": "array"},
+        "candidates": _list(candidate),
+        "candidates_omitted": _COUNT,
         "settings_revision": {"type": ["string", "null"]},
         "trace_id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
         "span_id": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
@@ -198,7 +203,8 @@ def record_schema() -> Schema:
         "truncated": masked,
     }
     optional = (
-        "effect", "failure", "reasons_omitted", "candidates", "trace_id", "span_id", "replaced", "truncated",
+        "effect", "failure", "reasons_omitted", "candidates", "candidates_omitted", "trace_id", "span_id",
+        "replaced", "truncated",
     )  # fmt: skip
     exactly_one = [{"required": ["effect"]}, {"required": ["failure"]}]
     return {
