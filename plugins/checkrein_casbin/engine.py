@@ -110,6 +110,13 @@ class CasbinEngine:
         )
         return asked if stage in self.stages else None
 
+    def locate(self, policy_id: str) -> tuple[str, int] | None:
+        """Where a row stands, and where there are no rows, the matcher that decides alone.
+
+        None is a row from no file, or an id that was cut short and could be of several rows.
+        """
+        return self._snapshot.locate(policy_id)
+
     def evaluate(self, request: EvaluationRequest) -> Verdict:
         """Answer one request, all of it from one version of the policy.
 

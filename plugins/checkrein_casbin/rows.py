@@ -6,6 +6,7 @@ A misspelt `p` or a comma too many in a row that denies would otherwise permit.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import KeysView, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,11 @@ from checkrein.errors import PolicyLoadError
 
 from .definition import Definition
 
-__all__ = ["Adapter", "FileRows", "Row", "Rows", "read_rows"]
+__all__ = ["Adapter", "FileRows", "Row", "Rows", "line_of", "read_rows"]
 
 _MAX_BYTES: Final = 64 * 1024 * 1024
 _EFFECTS: Final = ("allow", "deny")
+_IN_FILE: Final = re.compile(r"`(?P<file>.*)`, line (?P<line>\d+)", re.DOTALL)
 
 
 class Adapter(Protocol):
@@ -147,6 +149,12 @@ def read_rows(definition: Definition, adapter: Adapter) -> Rows:
             for index, values in enumerate(model.model["g"][name].policy, 1)
         )
     return rows
+
+
+def line_of(place: str) -> tuple[str, int] | None:
+    """The file and the line of a row's place; None where the row stands in no file."""
+    found = _IN_FILE.fullmatch(place)
+    return None if found is None else (found["file"], int(found["line"]))
 
 
 def _placed(values: Any, name: str, index: int, file: FileRows | None) -> Row:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 from checkrein.document import EvaluationRequest
@@ -17,7 +18,7 @@ from .asking import Answer, Asked
 from .compiling import PolicyCompiler
 from .definition import Definition, Section
 from .obligations import read_obligation
-from .rows import Row, Rows
+from .rows import Row, Rows, line_of
 from .values import ABSENT, Facts
 
 __all__ = ["Snapshot"]
@@ -62,6 +63,7 @@ class Snapshot:
         self.warnings = compiler.warnings()
         self.revision = _revision(definition, rows, functions)
         self.size = sum(map(len, rows.values()))
+        self._matcher = (definition.name, definition.permission.line)
         self._domain = domain
         self._permission = compiler.section(definition.permission).over(rows["p"])
         self._ids = tuple(_id("p", row) for row in self._permission.rows)
@@ -104,6 +106,27 @@ class Snapshot:
             policy_ids=tuple(self._ids[place] for place in answer.denying),
             revision=self.revision,
         )
+
+    def locate(self, policy_id: str) -> tuple[str, int] | None:
+        """The file and the line of what a verdict of this version names, or None."""
+        if policy_id == "m" and not self._ids:
+            return self._matcher
+        return self._lines.get(policy_id)
+
+    @cached_property
+    def _lines(self) -> dict[str, tuple[str, int] | None]:
+        """Where each row stands, by the id that verdicts name; None where it is the id of several rows."""
+        asked = [("p", self._permission), *(("p2", duty.asked) for duty in self._duties)]
+        found: dict[str, tuple[str, int] | None] = {}
+        rows: dict[str, tuple[str, ...]] = {}
+        for kind, section in asked:
+            for row, place in zip(section.rows, section.places, strict=True):
+                name = _id(kind, row)
+                if rows.setdefault(name, row) == row:
+                    found.setdefault(name, line_of(place))
+                else:
+                    found[name] = None
+        return found
 
     def _permit(self, answer: Answer, values: dict[str, Any], facts: Facts) -> Verdict:
         ids = [self._ids[place] for place in answer.allowing] if self._ids else ["m"]

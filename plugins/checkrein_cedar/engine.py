@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
-from types import MappingProxyType
 from typing import Any, ClassVar, Self, TypeVar
 
 import orjson
@@ -142,14 +141,14 @@ class CedarEngine:
             revision=_revision(options, policies, text),
         )
 
-    @property
-    def places(self) -> Mapping[str, str]:
-        """Where each policy stands, `file:line` by the id that verdicts name."""
-        return MappingProxyType({policy.id: policy.place for policy in self._loaded.policies.values()})
-
     def entrypoint(self, stage: Stage) -> str | None:
         """The action that a stage asks for, for instance `Action::"submit_prompt"`."""
         return shown((self._names.action, stage.action)) if stage in self.stages else None
+
+    def locate(self, policy_id: str) -> tuple[str, int] | None:
+        """Where the policy of this id stands; a link, where its template does."""
+        found = (one for one in self._loaded.policies.values() if one.id == policy_id)
+        return next(((one.file, one.line) for one in found), None)
 
     def evaluate(self, request: EvaluationRequest) -> Verdict:
         """Answer one request.

@@ -54,7 +54,8 @@ class Policy:
 
     Args:
         id: its `@id`, or `file:line` where it has none; of a linked template, the link's.
-        place: `file:line`.
+        file: where it stands, relative to the folder that the settings name.
+        line: where it starts there, from 1; of a linked template, the template's.
         permits: permit or forbid.
         reason: of `@code` and `@reason`, or None where it has neither.
         obligations: of `@obligation`, as JSON, or None.
@@ -62,7 +63,8 @@ class Policy:
     """
 
     id: str
-    place: str
+    file: str
+    line: int
     permits: bool
     reason: Reason | None
     obligations: bytes | None
@@ -119,7 +121,7 @@ def load_policies(path: Path, links: Path | None, schema: Schema | None) -> Load
     for index, statement in enumerate(statements):
         form, is_template = _form(statement)
         policy = _policy(statement, form)
-        _unique(policy.id, policy.place, known)
+        _unique(policy.id, statement.place, known)
         forms.append(form)
         # The library numbers what it parses in the order of the text.
         if is_template:
@@ -169,7 +171,8 @@ def _policy(statement: Statement, form: Mapping[str, Any]) -> Policy:
         obligations = _obligations(annotations["obligation"], statement)
     return Policy(
         id=annotations.get("id") or statement.place,
-        place=statement.place,
+        file=statement.file,
+        line=statement.line,
         permits=permits,
         reason=reason,
         obligations=obligations,
@@ -265,7 +268,7 @@ def _linked(  # noqa: PLR0913, PLR0917 -- a load has these parts
             alone = PolicySet.from_str(statement.text).with_linked("policy0", "link", link.slots())
         except ValueError as error:
             raise PolicyLoadError(
-                f"link `{link.id}`: does not fill the slots of `{policy.id}` ({policy.place}): {error}"
+                f"link `{link.id}`: does not fill the slots of `{policy.id}` ({statement.place}): {error}"
             ) from None
         if schema is not None:
             # Only text is validated: what the library prints of the link alone is the policy that it makes.
@@ -275,7 +278,8 @@ def _linked(  # noqa: PLR0913, PLR0917 -- a load has these parts
                 raise PolicyLoadError(_told(said))
         policies[f"link{number}"] = Policy(
             id=link.id,
-            place=policy.place,
+            file=policy.file,
+            line=policy.line,
             permits=policy.permits,
             reason=policy.reason,
             obligations=policy.obligations,

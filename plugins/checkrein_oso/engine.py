@@ -16,6 +16,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import islice
 from typing import Any, ClassVar, Final
 
@@ -32,8 +33,9 @@ from checkrein.vocabulary import EMPTY, AccessRequest, Effect, Entity, Stage, Ve
 from .answer import obligations_of, reasons_of
 from .core import PANIC, Core, PolarError
 from .evaluation import Evaluation, InvalidValue
+from .locating import Place, definitions, literals
 from .methods import Refusal
-from .policies import Policies, read_policies, said
+from .policies import ASKED, Policies, read_policies, said
 from .values import context_of, resource_of, subject_of
 
 __all__ = ["OsoEngine", "OsoOptions"]
@@ -108,6 +110,14 @@ class OsoEngine:
             queries.append("obligation(s, a, r, ctx, o)")
         return "; ".join(queries)
 
+    def locate(self, policy_id: str) -> tuple[str, int] | None:
+        """Where the rule of this name is first defined; which of its definitions held, Oso does not tell."""
+        return self._definitions.get(policy_id)
+
+    def find_literal(self, text: str) -> Sequence[tuple[str, int]]:
+        """Where the policies write this string, the code or the message of a reason."""
+        return self._literals.get(text, ())
+
     def evaluate(self, request: EvaluationRequest) -> Verdict:
         """Answer one request.
 
@@ -165,6 +175,14 @@ class OsoEngine:
         """Drop the knowledge bases, those at work when they have answered; may be called again."""
         self._closed = True
         self._idle.clear()
+
+    @cached_property
+    def _definitions(self) -> Mapping[str, Place]:
+        return definitions(self._policies.sources, ASKED)
+
+    @cached_property
+    def _literals(self) -> Mapping[str, Sequence[Place]]:
+        return literals(self._policies.sources)
 
     @contextmanager
     def _core(self) -> Iterator[Core]:

@@ -20,7 +20,7 @@ from .evaluation import CLASS_IDS, NIL, Evaluation, InvalidValue
 from .methods import Refusal
 from .values import BASES
 
-__all__ = ["Policies", "read_policies"]
+__all__ = ["ASKED", "Policies", "read_policies"]
 
 _MAX_FILES: Final = 1_000
 _MAX_SIZE: Final = 16 * 1024 * 1024
@@ -34,7 +34,9 @@ type permit(subject, action, resource, context);
 type deny(subject, action, resource, context, reason);
 type obligation(subject, action, resource, context, obligation);
 """
-_ASKED: Final = {"permit": 4, "allow": 3, "deny": 5, "obligation": 5}
+ASKED: Final = {"permit": 4, "allow": 3, "deny": 5, "obligation": 5}
+"""How many parameters each rule has that can be asked."""
+
 _WORD: Final = re.compile(r"[A-Za-z_]\w*")
 _COMMENT_OR_STRING: Final = re.compile(r'"(?:\\.|[^"\\])*"|#[^\n]*')
 _AT: Final = re.compile(r"\s*at line \d+, column \d+.*", re.DOTALL)
@@ -99,7 +101,7 @@ def read_policies(path: Path) -> Policies:
     blocks = any(_BLOCK.search(_COMMENT_OR_STRING.sub("", text)) for text in texts)
     for warning in warnings:
         _refuse_warning(path.name, warning, blocks=blocks)
-    rules = frozenset(name for name, arity in _ASKED.items() if _exists(core, name, arity))
+    rules = frozenset(name for name, arity in ASKED.items() if _exists(core, name, arity))
     if not rules & {"permit", "allow"}:
         raise PolicyLoadError(
             f"`{path.name}` has no rule `permit(subject, action, resource, context)` and no "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal, Protocol
 
@@ -18,6 +19,7 @@ from checkrein.vocabulary import Stage, Verdict
 
 from .bundle import Bundle, load_bundle
 from .checking import check_names, check_rules
+from .locating import Place, literals, rules
 from .source import Module
 
 __all__ = ["RegoEngine", "RegoOptions"]
@@ -101,6 +103,14 @@ class RegoEngine:
         """The rule of a stage, or None where it is not covered."""
         return self._entrypoints.get(stage)
 
+    def locate(self, policy_id: str) -> tuple[str, int] | None:
+        """Where the rule of this name is first defined; a verdict names the one that was asked."""
+        return self._rules.get(policy_id)
+
+    def find_literal(self, text: str) -> Sequence[tuple[str, int]]:
+        """Where the modules write this string, the code or the message of a reason."""
+        return self._literals.get(text, ())
+
     def evaluate(self, request: EvaluationRequest) -> Verdict:
         """Answer one request.
 
@@ -135,6 +145,14 @@ class RegoEngine:
     def close(self) -> None:
         """Give everything back; may be called again."""
         self._backend.close()
+
+    @cached_property
+    def _rules(self) -> Mapping[str, Place]:
+        return rules(self._bundle.modules)
+
+    @cached_property
+    def _literals(self) -> Mapping[str, Sequence[Place]]:
+        return literals(self._bundle.modules)
 
 
 def _entrypoints(options: RegoOptions, bundle: Bundle) -> dict[Stage, str]:

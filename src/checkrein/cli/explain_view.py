@@ -27,6 +27,7 @@ _FACTS: Final = (
 _TEXTS: Final = ("prompt", "completion", "result")
 _TEXT_FACTS: Final = ("length", "words", "code", "partial", "finish_reason")
 _LONGEST: Final = 512
+_MOST_PLACES: Final = 3
 
 
 def report(record: Record) -> Told:
@@ -244,10 +245,15 @@ def _details(answer: Mapping[str, Any]) -> Iterator[tuple[str, RenderableType]]:
     if answer.get("entrypoint"):
         yield "asked", plain(answer["entrypoint"])
     places = _mapping(answer.get("places"))
+    at = "begins at " if answer.get("places_are") == "first definitions" else ""
     for number, policy in enumerate(answer.get("policy_ids", ())):
         place = places.get(policy)
-        at = plain(f"  {place}" if place and place != policy else "", FAINT)
-        yield "policies" if number == 0 else "", plain(policy) + at
+        # An engine can name a policy by its place, and by its column where two share a line.
+        known = place is None or f"{policy}:".startswith(f"{place}:")
+        yield (
+            "policies" if number == 0 else "",
+            plain(policy) + plain("" if known else f"  {at}{place}", FAINT),
+        )
     if answer.get("revision"):
         yield "revision", plain(answer["revision"])
     if answer.get("note"):
@@ -255,10 +261,12 @@ def _details(answer: Mapping[str, Any]) -> Iterator[tuple[str, RenderableType]]:
 
 
 def _why(told: Told) -> Iterator[tuple[str, RenderableType]]:
+    kept = told["changes"].get("no_store") is not True
+    hidden = "hidden: it repeats the text" if kept else "hidden: nothing of the call is stored"
     for number, reason in enumerate(told["reasons"]):
-        message = "hidden: it repeats the text" if reason.get("message_masked") else reason.get("message")
+        message = hidden if reason.get("message_masked") else reason.get("message")
         words = plain(reason.get("code")) + plain(f"  {_short(message)}" if message else "", FAINT)
-        yield "reasons" if number == 0 else "", words
+        yield "reasons" if number == 0 else "", words + plain(_written(reason), FAINT)
     if not told["reasons"]:
         yield "reasons", plain("none given", FAINT)
     for number, one in enumerate(told["obligations"]):
@@ -268,6 +276,12 @@ def _why(told: Told) -> Iterator[tuple[str, RenderableType]]:
         yield "obligations" if number == 0 else "", words
     if told["changes"]:
         yield "changes", plain(_pairs(told["changes"]))
+
+
+def _written(reason: Mapping[str, Any]) -> str:
+    places = reason.get("places", ())
+    more = f" and {len(places) - _MOST_PLACES} more" if len(places) > _MOST_PLACES else ""
+    return "".join(f"  {place}" for place in places[:_MOST_PLACES]) + more
 
 
 def _again(told: Told) -> Iterator[RenderableType]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -13,7 +13,6 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from checkrein.decision import Decision
 from checkrein.enforcement import EnforcementPoint
-from checkrein.engine import ExplainingEngine, PolicyEngine
 from checkrein.loading import LoadedSettings
 from checkrein.obligations import allowed_at
 from checkrein.strict import StrictModel
@@ -22,6 +21,7 @@ from checkrein.vocabulary import AccessRequest, Entity, Origin, Segment, Stage
 from . import explain_view
 from .asking_again import ask_again
 from .common import USAGE, AsJson, Config, fail, loaded_from
+from .places import Places
 from .records import MOST, Record, find_records, is_record, parsed, record_of, without_text
 from .render import print_json, show
 
@@ -107,14 +107,15 @@ def _parsed(content: bytes, file: str) -> Any:
 
 
 def _told(value: Mapping[str, Any], loaded: LoadedSettings | None) -> list[dict[str, Any]]:
+    places = None if loaded is None else Places(loaded)
     if not is_record(value):
         if loaded is None:
             hint = "a request is decided by the policies of a settings file; name it"
             raise typer.BadParameter(hint, param_hint="--config")
-        return [_report(record_of(decision), loaded, "now") for decision in _decided(value, loaded)]
-    told = _report(without_text(value), loaded, "recorded")
-    if loaded is not None:
-        told["again"] = explain_view.again(ask_again(value, loaded), _locate_all(loaded))
+        return [_report(record_of(decision), places, "now") for decision in _decided(value, loaded)]
+    told = _report(without_text(value), places, "recorded")
+    if loaded is not None and places is not None:
+        told["again"] = explain_view.again(ask_again(value, loaded), places.of_answer)
     return [told]
 
 
@@ -199,42 +200,12 @@ def _segments(stage: Stage, context: Mapping[str, Any]) -> tuple[Segment, ...]:
         fail(USAGE, f"this is no request: `context.{key}.segments` are `{{role, origin, start, end}}`")
 
 
-def _report(record: Record, loaded: LoadedSettings | None, when: str) -> dict[str, Any]:
+def _report(record: Record, places: Places | None, when: str) -> dict[str, Any]:
     told = explain_view.report(record)
     told["when"] = when
-    if loaded is not None:
-        locate = _locate_all(loaded)
-        told["answers"] = [{**answer, **locate(answer)} for answer in told["answers"]]
+    if places is not None:
+        told["reasons"] = [
+            {**reason, "places": places.of_reason(reason, told["answers"])} for reason in told["reasons"]
+        ]
+        told["answers"] = [{**answer, **places.of_answer(answer)} for answer in told["answers"]]
     return told
-
-
-def _locate_all(loaded: LoadedSettings) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """What the present engines know of an answer: the rule that was asked, and where its policies stand."""
-    engines = {engine.name: engine for engine in loaded.engine.engines}
-
-    def locate(answer: Mapping[str, Any]) -> dict[str, Any]:
-        engine = engines.get(str(answer.get("engine")))
-        if engine is None:
-            return {"note": "no such engine in the settings"}
-        known: dict[str, Any] = {}
-        if isinstance(engine, ExplainingEngine) and answer.get("stage") in [*Stage]:
-            known["entrypoint"] = engine.entrypoint(Stage(str(answer["stage"])))
-        revision = answer.get("revision")
-        if revision is not None and engine.revision is not None and revision != engine.revision:
-            # A line of the present file would point at something else.
-            return {**known, "note": f"the policies have changed since: {engine.revision} now"}
-        places = {one: _place(engine, one) for one in answer.get("policy_ids", ())}
-        return {**known, "places": {one: place for one, place in places.items() if place}}
-
-    return locate
-
-
-def _place(engine: PolicyEngine, policy: str) -> str | None:
-    """Where a policy stands, by `locate(policy_id) -> (path, line)` or by a mapping `places` of an engine."""
-    locate = getattr(engine, "locate", None)
-    if callable(locate):
-        found = locate(policy)
-        return None if found is None else f"{found[0]}:{found[1]}"
-    places = getattr(engine, "places", None)
-    place = places.get(policy) if isinstance(places, Mapping) else None
-    return None if place is None else str(place)

@@ -3,6 +3,7 @@
 import pytest
 from cedarpy import AuthzResult
 
+from checkrein.engine import LocatingEngine
 from checkrein.errors import EngineFailure
 from checkrein.vocabulary import Effect, Obligation, Reason
 
@@ -97,18 +98,24 @@ def test_a_policy_without_an_id_is_named_by_file_and_line(load, asked):
     assert verdict.policy_ids == ("access.cedar:3",)
 
 
-def test_places_tell_where_a_policy_stands(load, asked):
+def test_every_policy_that_a_verdict_names_is_located(load, asked):
     engine = load(
         f'\n@id("open")\n{PERMIT}\n'
         f'@id("x") permit(principal, action, resource in Group::"a;b"); {PERMIT}{PERMIT}'
     )
-    assert engine.places == {
-        "open": "access.cedar:2",
-        "x": "access.cedar:4",
-        "access.cedar:4:63": "access.cedar:4:63",
-        "access.cedar:4:99": "access.cedar:4:99",
+    assert isinstance(engine, LocatingEngine)
+    named = engine.evaluate(asked()).policy_ids
+    assert named == ("access.cedar:4:63", "access.cedar:4:99", "open")
+    lines = {policy: engine.locate(policy) for policy in (*named, "x", "policy0", "", "4")}
+    assert lines == {
+        "access.cedar:4:63": ("access.cedar", 4),
+        "access.cedar:4:99": ("access.cedar", 4),
+        "open": ("access.cedar", 2),
+        "x": ("access.cedar", 4),
+        "policy0": None,
+        "": None,
+        "4": None,
     }
-    assert engine.evaluate(asked()).policy_ids == ("access.cedar:4:63", "access.cedar:4:99", "open")
 
 
 def test_an_erring_forbid_beside_a_permit_is_an_error_and_no_permit(load, asked):

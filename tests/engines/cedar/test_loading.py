@@ -107,7 +107,8 @@ def test_strings_and_comments_do_not_end_a_policy(load, asked):
     )
     engine = load(policies)
     assert engine.evaluate(asked(word='};"; //')).policy_ids == ("a;b",)
-    assert engine.places == {"a;b": "access.cedar:1", "c": "access.cedar:3"}
+    assert engine.locate("a;b") == ("access.cedar", 1)
+    assert engine.locate("c") == ("access.cedar", 3)
 
 
 def test_a_folder_is_read_in_the_order_of_its_names(load, write, asked):

@@ -21,7 +21,8 @@ def test_a_template_permits_what_its_links_say(load, asked):
     verdict = engine.evaluate(asked())
     assert verdict.policy_ids == ("alice-gpt",)
     assert [reason.code for reason in verdict.reasons] == ["granted"]
-    assert engine.places == {"alice-gpt": "access.cedar:1"}
+    assert engine.locate("alice-gpt") == ("access.cedar", 1)
+    assert engine.locate("grant") is None  # a template decides nothing, and no verdict names it
     bob = Entity(type="user", id="bob")
     assert engine.evaluate(asked(bob)).effect is Effect.NOT_APPLICABLE
 
