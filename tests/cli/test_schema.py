@@ -181,6 +181,23 @@ def test_every_record_fits(tmp_path, engine, content):
     assert [list(validator.iter_errors(one)) for one in written] == [[]] * len(written)
 
 
+@pytest.mark.parametrize("mode", ["enforce", "monitor"])
+def test_a_record_of_candidates_fits(tmp_path, mode):
+    path = tmp_path / "decisions.jsonl"
+    log = DecisionLog(DecisionLogSettings(to=path))
+    settings = Settings.model_validate({"enforcement": {"default": mode}})
+    pep = EnforcementPoint(StaticEngine(deny("tier")), settings, record=log)
+    pep.filter_candidates(
+        asked(Stage.MODEL_SELECTION), [Entity(type="model", id=f"m{number}") for number in range(101)]
+    )
+    pep.close()
+    (record,) = [json.loads(line) for line in path.read_text().splitlines()]
+    assert record["candidates_omitted"] == 1
+    assert fits(record_schema(), record)
+    record["candidates"][0]["text"] = "more than a name"
+    assert not fits(record_schema(), record)
+
+
 def test_a_record_under_monitor_and_one_of_thousands_of_findings_fit(tmp_path):
     many = Segment(path=(0,), role="odd role", origin=Origin.USER, text="jo@example.com " * 1100)
     written = records(
@@ -274,7 +291,7 @@ def replaced(old, new):
         ("mode: monitor", "mode: maybe"),
         ("depth: 32", "depth: 0"),
         ("text: 4MiB", "text: 0"),
-        ("mode: hold", "mode: window"),
+        ("mode: hold", "mode: sieve"),
         ("trusted: false", 'trusted: "no"'),
         ("metadata: {id: user_id}", "metadata: {}"),
         ("id: [jwt_claims.sub, user_id]", "id: []"),
