@@ -12,7 +12,7 @@ import orjson
 
 from checkrein.errors import EngineFailure, FailureCause
 
-from .http1 import Response
+from .wire import Response
 
 __all__ = ["NO_RESULT", "OpaAnswer", "read_answer"]
 

@@ -15,8 +15,8 @@ from checkrein.flow import Flow
 from .addressing import Address
 from .connection import Connection, late
 from .dialling import Dialler, Lost
-from .http1 import AnswerReader, Response
 from .waiting import Await
+from .wire import AnswerReader, Response
 
 __all__ = ["Client"]
 
@@ -101,16 +101,16 @@ class Client:
         return connection
 
     def _exchange(self, connection: Connection, request: bytes, deadline: float) -> Flow[Response]:
-        reader = AnswerReader()
-        done = False
+        began = whole = done = False
         try:
             yield from connection.send(request, deadline)
-            whole = False
+            reader = AnswerReader()  # made while OPA thinks
             while not whole:
                 data = yield from connection.receive(deadline)
+                began = began or bool(data)
                 whole = reader.feed(data) if data else reader.end()
                 if not data and not whole:
-                    raise _cut(reader, "the connection ended before the answer did")
+                    raise _cut(began, "the connection ended before the answer did")
             done = reader.keep and not connection.spoiled
         except ssl.SSLError as error:
             raise EngineFailure(
@@ -118,7 +118,7 @@ class Client:
             ) from None
         except OSError as error:
             name = errno.errorcode.get(error.errno or 0, "unknown")
-            raise _cut(reader, f"the connection failed before the answer ended: `{name}`") from None
+            raise _cut(began, f"the connection failed before the answer ended: `{name}`") from None
         finally:
             if done:
                 self._give_back(connection)
@@ -192,5 +192,5 @@ class Client:
             self._free += 1
 
 
-def _cut(reader: AnswerReader, problem: str) -> Lost | EngineFailure:
-    return EngineFailure(FailureCause.UNREACHABLE, problem) if reader.began else Lost(problem)
+def _cut(began: bool, problem: str) -> Lost | EngineFailure:  # noqa: FBT001 -- whether an answer did
+    return EngineFailure(FailureCause.UNREACHABLE, problem) if began else Lost(problem)

@@ -22,9 +22,9 @@ from .addressing import parse_url, path_of
 from .answers import NO_RESULT, OpaAnswer, read_answer
 from .client import Client
 from .facts import Facts
-from .http1 import Response
 from .options import OpaOptions, entrypoints_of, tls_context
 from .readiness import Readiness
+from .wire import Response
 
 __all__ = ["OpaEngine"]
 

@@ -12,8 +12,8 @@ from checkrein.errors import EngineFailure, FailureCause
 from checkrein.flow import Flow
 
 from .connection import late
-from .http1 import Response
 from .waiting import Await
+from .wire import Response
 
 __all__ = ["PERIOD", "Readiness"]
 

@@ -53,6 +53,7 @@ STATUSES = {
     "no content": ("invalid_answer", b"HTTP/1.1 204 No Content\r\n\r\n"),
     "created": ("invalid_answer", answer(TRUE, status="201 Created")),
     "partial": ("invalid_answer", answer(TRUE, status="206 Partial")),
+    "no status": ("invalid_answer", answer(TRUE, status="600 x")),
     "bad request": ("engine_error", answer(opa_error("invalid_parameter"), status="400 x")),
     "unauthorised": ("engine_error", answer(b"", status="401 x")),
     "forbidden": ("engine_error", answer(b"<html>SECRET", status="403 x")),

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkrein.errors import EngineFailure
-from checkrein_opa import http1
-from checkrein_opa.http1 import AnswerReader
+from checkrein_opa import wire
+from checkrein_opa.wire import AnswerReader
 
 COUNTED = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"result":true}'
 CHUNKED = (
@@ -65,7 +65,8 @@ def test_noise_is_refused_or_unfinished(noise):
         b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}",
         b"HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\n{}",
-        b"HTTP/1.1 600 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 099 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.9 200 OK\r\nContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
@@ -73,21 +74,32 @@ def test_noise_is_refused_or_unfinished(noise):
         b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2,2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: 9999999999999999\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nX: y\r\ncONTENT-lENGTH:2, 2\r\n\r\n{}",
+        b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\n Content-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nX: a\x00b\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nX: a\x01b\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nX: a\rContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nX: a\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nX: a\r\n Content-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\tX: a\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\n{}",
         b"HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n{}\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nno trailer\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;" + b"x" * 300,
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;" + b"x" * 40_000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 21 + b"\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"a" * 40_000,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: " + b"a" * 40_000 + b"\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 9_000,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 2_000,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 2_000 + COUNTED,
         b"HTTP/1.1 100 Continue\r\nX: " + b"a" * 40_000 + b"\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"X: yyyyyyyyyy\r\n" * 4000,
         COUNTED + b"x",
@@ -129,7 +141,7 @@ def test_an_answer_without_a_length_ends_with_its_connection():
 def test_an_answer_of_unbounded_size_is_refused_on_the_way():
     reader = AnswerReader()
     reader.feed(b"HTTP/1.0 200 OK\r\n\r\n")
-    reader.feed(b" " * http1.MAX_BODY)
+    reader.feed(b" " * wire.MAX_BODY)
     with pytest.raises(EngineFailure, match="over `8388608` bytes"):
         reader.feed(b" ")
 
@@ -140,7 +152,31 @@ def test_chunks_are_bounded_together():
     for _ in range(8):
         reader.feed(b"100000\r\n" + b" " * 0x100000 + b"\r\n")
     with pytest.raises(EngineFailure, match="over `8388608` bytes"):
-        reader.feed(b"1\r\n")
+        reader.feed(b"1\r\n \r\n")
+
+
+def test_a_chunk_is_refused_once_too_much_of_it_has_come():
+    reader = AnswerReader()
+    reader.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n")
+    reader.feed(b" " * wire.MAX_BODY)
+    with pytest.raises(EngineFailure, match="over `8388608` bytes"):
+        reader.feed(b" ")
+
+
+def test_what_frames_the_chunks_is_bounded_with_them():
+    reader = AnswerReader()
+    reader.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    chunk = b"1;" + b"x" * 30_000 + b"\r\n \r\n"
+    with pytest.raises(EngineFailure, match="over `8388608` bytes"):
+        for _ in range(1000):
+            reader.feed(chunk)
+
+
+def test_what_is_refused_is_not_repeated():
+    with pytest.raises(EngineFailure) as caught:
+        read(b"HTTP/1.1 200 OK\r\nSECRET\r\n\r\n")
+    assert "SECRET" not in str(caught.value)
+    assert caught.value.__suppress_context__
 
 
 def test_a_body_is_not_shown_by_accident():
