@@ -10,11 +10,25 @@ from checkrein.errors import CheckreinError
 from checkrein.settings import Settings
 from checkrein.vocabulary import Entity, Stage
 
+try:
+    # A fiftieth of what importing LangChain's models costs, and nothing of LangGraph's own machine.
+    from langgraph.errors import GraphBubbleUp
+except ImportError:
+
+    class GraphBubbleUp(Exception):  # type: ignore[no-redef]  # noqa: N818 -- LangGraph's name
+        """Stands in its place where there is no LangGraph, and so nobody who would catch it."""
+
+
 __all__ = ["AnswerWithheldError", "PolicyDenied", "can_stand", "withholding"]
 
 
-class PolicyDenied(checkrein.PolicyDenied, ModelError):  # noqa: N818 -- a denial is no error (AuthZEN 1.0)
-    """The call is denied; `is_retryable` is False, because the same question has the same answer.
+class PolicyDenied(checkrein.PolicyDenied, ModelError, GraphBubbleUp):  # noqa: N818 -- a denial is no error (AuthZEN 1.0)
+    """The call is denied, and the same question has the same answer.
+
+    So the retries and fallbacks of LangChain's agents let it pass (as a `ModelError` whose `is_retryable` is
+    False), and those of LangGraph, its error handlers and its tool nodes as well (as a `GraphBubbleUp`): it
+    reaches whoever called, is asked about once, and becomes no message that a model never said. `with_retry`
+    and `with_fallbacks` take any exception for a reason to go on; there, every try is asked about.
 
     Args:
         decision: the denied decision, as it was recorded.

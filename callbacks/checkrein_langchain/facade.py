@@ -12,7 +12,7 @@ from pydantic import Field
 
 from checkrein.enforcement import EnforcementPoint
 
-from .governing import Call
+from .tries import Try
 
 __all__ = ["WORN", "ModelFacade", "is_guarded_by"]
 
@@ -55,7 +55,7 @@ class ModelFacade(BaseChatModel):
     inner: BaseChatModel
     models: dict[str, BaseChatModel] = Field(default_factory=dict)
     pep: EnforcementPoint = Field(exclude=True, repr=False)
-    call: Call | None = Field(default=None, exclude=True, repr=False)
+    call: Try | None = Field(default=None, exclude=True, repr=False)
 
     @property
     def target(self) -> BaseChatModel:

@@ -18,10 +18,12 @@ from checkrein.flow import Flow
 from checkrein.identity import Identity
 from checkrein.vocabulary import AccessRequest, Entity, Stage
 
+from .attempts import Attempt
 from .choosing import Bounds, Chosen, choose
 from .denial import PolicyDenied, can_stand, withholding
 from .messages import copy_message
 from .models import facts_of, largest_answer, tells_request, without_tracing
+from .replies import calls_tools
 from .requests import ask, offered_tools, read_call
 from .results import chunk_of, finish_reason, read_answer, rewritten, tokens_of, was_cached
 from .steps import Close, Collect, Decide, Generate, Store
@@ -42,7 +44,7 @@ class Call:
         who: for whom the call is made.
         home: the guarded model.
         models: its alternatives by name.
-        call_id: joins the stages.
+        attempt: which try of which call.
         messages: what is to be sent; the caller's own are never changed.
         stop: what ends the answer.
         options: the options of the call, as asked.
@@ -52,11 +54,12 @@ class Call:
     who: Identity
     home: BaseChatModel
     models: Mapping[str, BaseChatModel]
-    call_id: str
+    attempt: Attempt
     messages: list[BaseMessage]
     stop: list[str] | None
     options: dict[str, Any]
     chosen: Chosen = field(init=False)
+    heard: Sequence[ChatGeneration] = field(default=(), init=False, repr=False)
     _bounds: Bounds = field(default_factory=Bounds, init=False)
     _judged: list[str] | None = field(default=None, init=False)
 
@@ -135,7 +138,8 @@ class Call:
             stage,
             self._resource(),
             self.who,
-            call_id=self.call_id,
+            call_id=self.attempt.call_id,
+            attempt=self.attempt.number,
             surface=surface,
             context=context,
             supports=frozenset(supports),
@@ -203,6 +207,7 @@ class Call:
         ended: bool | Exception = yield step
         overflown = ended is False
         if overflown:
+            self.heard = step.chunks
             yield from self._overflow(step)
             step.limit = None
             ended = yield step
@@ -227,9 +232,10 @@ class Call:
     def _judge(
         self, generations: Sequence[ChatGeneration], about: dict[str, Any] | None
     ) -> Flow[tuple[list[ChatGeneration], dict[str, Any] | None, bool]]:
+        self.heard = generations
         tokens = tokens_of(generations, about)
         if tokens and not was_cached(generations):
-            self.pep.settle(self.call_id, 1, tokens)
+            self.pep.settle(self.attempt.call_id, self.attempt.number, tokens)
         surface = _readable(generations, about, self._most)
         if surface is None:
             self._refuse(self._outcome(generations, about, _NOTHING), "answer_unreadable")
@@ -252,12 +258,13 @@ class Call:
         self, generations: Sequence[ChatGeneration], about: Mapping[str, Any] | None, surface: Surface
     ) -> AccessRequest:
         tokens, finish = tokens_of(generations, about), finish_reason(generations)
-        called = any(_calls_tools(generation) for generation in generations)
+        called = any(calls_tools(generation) for generation in generations)
         return ask(
             Stage.POST_COMPLETION,
             self._resource(),
             self.who,
-            call_id=self.call_id,
+            call_id=self.attempt.call_id,
+            attempt=self.attempt.number,
             surface=surface,
             context={
                 **({"tokens": tokens} if tokens else {}),
@@ -273,15 +280,6 @@ class Call:
         if covered and can_stand(self.pep.settings, Stage.POST_COMPLETION, self.who.subject):
             return withholding(failure)
         return failure
-
-
-def _calls_tools(generation: ChatGeneration) -> bool:
-    message = generation.message
-    return bool(
-        getattr(message, "tool_calls", None)
-        or getattr(message, "invalid_tool_calls", None)
-        or message.additional_kwargs.get("function_call")
-    )
 
 
 def _readable(

@@ -25,12 +25,13 @@ from checkrein.enforcement import EnforcementPoint
 from checkrein.flow import arun, run
 from checkrein.vocabulary import Entity, Stage
 
+from .attempts import place_of
 from .facade import WORN
-from .governing import Call
 from .identity import bound_identity
 from .judged import JudgedModel, Options, open_call
 from .models import check_model
 from .rebinding import rebound, twin_of
+from .tries import Try
 
 __all__ = ["GUARDED_STAGES", "GuardedChatModel", "guard"]
 
@@ -120,7 +121,7 @@ class GuardedChatModel(JudgedModel):
         """Call it once for each list of messages; nothing is sent unless all of them may be."""
         if self.call is not None:
             return super().generate(messages, stop, callbacks, run_id=run_id, **kwargs)
-        shown, calls = self._opened(messages, stop, kwargs)
+        shown, calls = self._opened(messages, stop, kwargs, callbacks)
         for call in calls:
             run(call.before())
         results = [
@@ -128,7 +129,7 @@ class GuardedChatModel(JudgedModel):
                 [call.messages],
                 call.stop,
                 callbacks,
-                run_id=run_id or UUID(call.call_id),
+                run_id=run_id or _run_id(call),
                 **shown,
                 **call.sent,
             )
@@ -148,7 +149,7 @@ class GuardedChatModel(JudgedModel):
         """As `generate`, all calls at once."""
         if self.call is not None:
             return await super().agenerate(messages, stop, callbacks, run_id=run_id, **kwargs)
-        shown, calls = self._opened(messages, stop, kwargs)
+        shown, calls = self._opened(messages, stop, kwargs, callbacks)
         for call in calls:
             await arun(call.before())
         answers = await asyncio.gather(
@@ -157,7 +158,7 @@ class GuardedChatModel(JudgedModel):
                     [call.messages],
                     call.stop,
                     callbacks,
-                    run_id=run_id or UUID(call.call_id),
+                    run_id=run_id or _run_id(call),
                     **shown,
                     **call.sent,
                 )
@@ -188,7 +189,7 @@ class GuardedChatModel(JudgedModel):
         known, config = self.known(config), ensure_config(config)
 
         def chunks() -> Iterator[AIMessageChunk]:
-            call = open_call(known, self._convert_input(input).to_messages(), stop, kwargs)
+            call = known.opened(input, config, stop, kwargs)
             run(call.before())
             model, settings = _model_of(known, call), _with_run_id(config, call)
             yield from model.stream(call.messages, settings, stop=call.stop, **call.sent)
@@ -209,7 +210,7 @@ class GuardedChatModel(JudgedModel):
         known, config = self.known(config), ensure_config(config)
 
         async def chunks() -> AsyncIterator[AIMessageChunk]:
-            call = open_call(known, self._convert_input(input).to_messages(), stop, kwargs)
+            call = known.opened(input, config, stop, kwargs)
             await arun(call.before())
             model, settings = _model_of(known, call), _with_run_id(config, call)
             inner: Any = model.astream(call.messages, settings, stop=call.stop, **call.sent)
@@ -227,7 +228,7 @@ class GuardedChatModel(JudgedModel):
             return super().stream_events(input, config, **kwargs)
         known, config = self.known(config), ensure_config(config)
         version, stop = kwargs.pop("version"), kwargs.pop("stop", None)
-        call = open_call(known, self._convert_input(input).to_messages(), stop, kwargs)
+        call = known.opened(input, config, stop, kwargs)
         run(call.before())
         model, settings = _model_of(known, call), _with_run_id(config, call)
         return model.stream_events(call.messages, settings, version=version, stop=call.stop, **call.sent)
@@ -242,7 +243,7 @@ class GuardedChatModel(JudgedModel):
         version, stop = kwargs.pop("version"), kwargs.pop("stop", None)
 
         async def events() -> Any:
-            call = open_call(known, self._convert_input(input).to_messages(), stop, kwargs)
+            call = known.opened(input, config, stop, kwargs)
             await arun(call.before())
             model, settings = _model_of(known, call), _with_run_id(config, call)
             return await model.astream_events(
@@ -271,12 +272,17 @@ class GuardedChatModel(JudgedModel):
     # The calls
 
     def _opened(
-        self, messages: Sequence[list[BaseMessage]], stop: list[str] | None, options: Options
-    ) -> tuple[Options, list[Call]]:
+        self,
+        messages: Sequence[list[BaseMessage]],
+        stop: list[str] | None,
+        options: Options,
+        callbacks: Callbacks,
+    ) -> tuple[Options, list[Try]]:
         """The calls, and what of their options is for callbacks alone."""
         shown: Options = {key: options.pop(key) for key in ("metadata", "run_name", "tags") if key in options}
         known = self.known(None, shown.get("metadata"))
-        return shown, [open_call(known, one, stop, options) for one in messages]
+        place = place_of({"callbacks": callbacks})
+        return shown, [open_call(known, one, stop, options, known.attempt(one, place)) for one in messages]
 
     def _joined(self, results: Sequence[LLMResult]) -> LLMResult:
         if len(results) == 1:
@@ -288,12 +294,17 @@ class GuardedChatModel(JudgedModel):
         )
 
 
-def _model_of(model: GuardedChatModel, call: Call) -> GuardedChatModel:
+def _model_of(model: GuardedChatModel, call: Try) -> GuardedChatModel:
     """A copy for one call: what LangChain does above `_generate` is done for the model that is called."""
     worn = {} if call.model is model.inner else {key: getattr(call.model, key) for key in WORN}
     return model.model_copy(update={**worn, "cache": False, "call": call})
 
 
-def _with_run_id(config: RunnableConfig, call: Call) -> RunnableConfig:
-    # The run in traces is the call in the decision log, unless the caller names the run.
-    return {**config, "run_id": config.get("run_id") or UUID(call.call_id)}
+def _run_id(call: Try) -> UUID | None:
+    """The run in traces is the call in the decision log, if it is its first try: runs are never the same."""
+    return UUID(call.attempt.call_id) if call.attempt.number == 1 else None
+
+
+def _with_run_id(config: RunnableConfig, call: Try) -> RunnableConfig:
+    # Unless the caller names the run.
+    return {**config, "run_id": config.get("run_id") or _run_id(call)}

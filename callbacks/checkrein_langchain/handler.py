@@ -7,32 +7,25 @@ cache. What would need that is denied, with a message that names `guard`.
 from __future__ import annotations
 
 import sys
-import threading
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import LLMResult
-from langchain_core.runnables.config import ensure_config
 from typing_extensions import override
 
-from checkrein.decision import Decision
 from checkrein.enforcement import EnforcementPoint
-from checkrein.identity import Identity, current_identity
-from checkrein.ids import new_id
+from checkrein.identity import current_identity
 from checkrein.vocabulary import Entity, Origin, Stage
 
-from .denial import PolicyDenied, can_stand
+from .blocking import Blocking, Run, named
+from .callers import note_caller
 from .facade import is_guarded_by
 from .guarded import GUARDED_STAGES
-from .identity import bound_identity, identity_of
 from .listening import (
-    heard_limit,
     heard_model,
     plain,
     read_chat,
@@ -41,33 +34,17 @@ from .listening import (
     read_tool_output,
 )
 from .reading import Reader
-from .requests import ask, offered_tools
+from .requests import offered_tools
 from .results import finish_reason, read_answer, tokens_of, was_cached
-from .streaming import note_start, streams
+from .streaming import note_start
 from .surfaces import Surface
+from .tries import said_in
+from .tripwire import install
 
 __all__ = ["PolicyCallbackHandler"]
 
-_HINT: Final = "a callback cannot do what the policy asks for: call the model as `guard(model, pep)`"
-# A call that is cancelled ends without a word: what is remembered of it has to go some day.
-_MOST_RUNS: Final = 10_000
 
-
-class NeedsGuardError(Exception):
-    """Names in the record why a permit cannot be kept here; nobody raises it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """What the end of a run has to know of its start."""
-
-    who: Identity
-    resource: Entity
-    call_id: str = field(default_factory=new_id)
-    guarded: bool = False
-
-
-class PolicyCallbackHandler(BaseCallbackHandler):
+class PolicyCallbackHandler(Blocking, BaseCallbackHandler):
     """Asks policy about every call of a model or a tool that it is told of, and blocks what is denied.
 
         chain.invoke(question, {"callbacks": [PolicyCallbackHandler(pep)]})
@@ -98,16 +75,32 @@ class PolicyCallbackHandler(BaseCallbackHandler):
 
     def __init__(self, pep: EnforcementPoint, *, subject: Entity | str | None = None) -> None:
         pep.require(GUARDED_STAGES)
-        self.pep = pep
-        self._most = pep.settings.limits.segments
-        self._bound = None if subject is None else bound_identity(subject)
-        self._runs: OrderedDict[UUID, _Run] = OrderedDict()
-        self._lock = threading.Lock()
+        super().__init__(pep, subject)
+
+    def install(self) -> Callable[[], None]:
+        """Put it into every call of a model or a tool in this process, for good.
+
+            PolicyCallbackHandler(pep).install()
+
+        No `callbacks=[]`, thread, executor, fallback or subgraph leads past it. A text model with a cache is
+        denied: no handler is told of an answer from there. What is called below LangChain's callbacks
+        (`model._generate`, a provider's own client) is not seen. A forked child has it, too; a process that
+        is spawned has nothing of this one, so install it where that begins.
+
+        Returns:
+            A function that takes it out again, for tests.
+
+        Raises:
+            RuntimeError: there is one already.
+        """
+        return install(self)
 
     @property
     def run_inline(self) -> bool:  # type: ignore[override]
-        """False; LangChain reads it where an asynchronous call starts: the place to see if it streams."""
-        note_start(sys._getframe(1))  # noqa: SLF001 -- see `streaming`
+        """False; LangChain reads it where an asynchronous call starts: the place to see its frames."""
+        around = sys._getframe(1)  # noqa: SLF001 -- see `streaming`
+        note_start(around)
+        note_caller(around)
         return False
 
     # Models
@@ -119,18 +112,21 @@ class PolicyCallbackHandler(BaseCallbackHandler):
         messages: list[list[BaseMessage]],
         *,
         run_id: UUID,
+        parent_run_id: UUID | None = None,
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         """Judge the prompt of a chat model."""
         if is_guarded_by(serialized, self.pep):
-            self._remember(run_id, _Run(current_identity(), Entity(type="model", id="guarded"), guarded=True))
+            self._remember(run_id, Run(current_identity(), Entity(type="model", id="guarded"), guarded=True))
             return
         params = kwargs.get("invocation_params") or {}
         sent = [message for one in messages for message in one]
         tools, _ = offered_tools(params, sent)
         context = {"tools": tools} if tools else {}
-        self._start(run_id, read_chat(sent, params, self._most), params, metadata or {}, context)
+        who, said = self._who(metadata or {}), tuple(said_in(sent, self._most))
+        run = Run(who, heard_model(params, metadata or {}), self._attempt(who, parent_run_id, said), said)
+        self._begin(run_id, run, read_chat(sent, params, self._most), params, context)
 
     @override
     def on_llm_start(
@@ -139,13 +135,16 @@ class PolicyCallbackHandler(BaseCallbackHandler):
         prompts: list[str],
         *,
         run_id: UUID,
+        parent_run_id: UUID | None = None,
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         """Judge the prompts of a text model."""
         params = kwargs.get("invocation_params") or {}
         surface = read_texts(prompts, "user", Origin.USER, self._most)
-        self._start(run_id, surface, params, metadata or {}, {"operation": "completion"})
+        who, said = self._who(metadata or {}), tuple(prompts)
+        run = Run(who, heard_model(params, metadata or {}), self._attempt(who, parent_run_id, said), said)
+        self._begin(run_id, run, surface, params, {"operation": "completion"})
 
     @override
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -164,11 +163,11 @@ class PolicyCallbackHandler(BaseCallbackHandler):
         if run is not None and run.guarded:
             return
         about = response.llm_output or {}
-        run = run or _Run(self._who({}), heard_model(about, {}))
+        run = run or Run(self._who({}), heard_model(about, {}))
         generations = [one for choices in response.generations for one in choices]
         tokens, finish = tokens_of(generations, about), finish_reason(generations)
         if tokens and not was_cached(generations):
-            self.pep.settle(run.call_id, 1, tokens)
+            self.pep.settle(run.attempt.call_id, run.attempt.number, tokens)
         context = {
             **({"tokens": tokens} if tokens else {}),
             **({"finish_reason": finish} if finish else {}),
@@ -180,8 +179,8 @@ class PolicyCallbackHandler(BaseCallbackHandler):
 
     @override
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """Forget the run."""
-        self._forget(run_id)
+        """Forget the run; another try of it may follow."""
+        self._note_failure(self._forget(run_id))
 
     # Tools and retrievers, where an engine covers them
 
@@ -198,7 +197,7 @@ class PolicyCallbackHandler(BaseCallbackHandler):
     ) -> None:
         """Judge the arguments of a tool before it runs."""
         # Not the run's name, which a caller chooses.
-        run = _Run(self._who(metadata or {}), _named("tool", (serialized or {}).get("name")))
+        run = Run(self._who(metadata or {}), named("tool", (serialized or {}).get("name")))
         if self.pep.node.covers(Stage.TOOL_CALL):
             arguments = plain(inputs) if inputs is not None else {"input": input_str}
             surface = Surface(self._most)
@@ -212,7 +211,7 @@ class PolicyCallbackHandler(BaseCallbackHandler):
     @override
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Judge what a tool gave back."""
-        run = self._forget(run_id) or _Run(self._who({}), _named("tool", None))
+        run = self._forget(run_id) or Run(self._who({}), named("tool", None))
         if self.pep.node.covers(Stage.TOOL_RESULT):
             self._judge(Stage.TOOL_RESULT, run, read_tool_output(output, self._most), {"operation": "tool"})
 
@@ -233,12 +232,12 @@ class PolicyCallbackHandler(BaseCallbackHandler):
     ) -> None:
         """Remember who asked which retriever."""
         told = metadata or {}
-        self._remember(run_id, _Run(self._who(told), _named("retriever", told.get("ls_retriever_name"))))
+        self._remember(run_id, Run(self._who(told), named("retriever", told.get("ls_retriever_name"))))
 
     @override
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> None:
         """Judge retrieved documents, all of them at once."""
-        run = self._forget(run_id) or _Run(self._who({}), _named("retriever", None))
+        run = self._forget(run_id) or Run(self._who({}), named("retriever", None))
         if self.pep.node.covers(Stage.TOOL_RESULT):
             self._judge(
                 Stage.TOOL_RESULT, run, read_documents(documents, self._most), {"operation": "retrieval"}
@@ -248,68 +247,3 @@ class PolicyCallbackHandler(BaseCallbackHandler):
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Forget the run."""
         self._forget(run_id)
-
-    # What they share
-
-    def _start(
-        self,
-        run_id: UUID,
-        surface: Surface,
-        params: Mapping[str, Any],
-        metadata: Mapping[str, Any],
-        context: Mapping[str, Any],
-    ) -> None:
-        run = _Run(self._who(metadata), heard_model(params, metadata))
-        limit = heard_limit(params)
-        facts = {**context, **({"estimated": {"max_tokens": limit}} if limit is not None else {})}
-        for stage in (Stage.MODEL_SELECTION, Stage.PRE_PROMPT):
-            self._judge(stage, run, surface, facts)
-        if (params.get("stream") or streams(sys._getframe(2))) and self._judges_answers(run):  # noqa: SLF001 -- see `streaming`
-            self._refuse_stream(run)
-        self._remember(run_id, run)
-
-    def _judge(self, stage: Stage, run: _Run, surface: Surface, context: Mapping[str, Any]) -> None:
-        question = ask(stage, run.resource, run.who, call_id=run.call_id, surface=surface, context=context)
-        decision = self.pep.decide(question)
-        if decision.denied:
-            needs_guard = any(reason.code == "unsupported_obligation" for reason in decision.reasons)
-            raise PolicyDenied(decision, _HINT if needs_guard else "")
-        if decision.enforced and decision.changes:
-            # Only `no_store` gets here: whether something is stored is not a callback's to say.
-            raise PolicyDenied(self.pep.report_failure(decision, NeedsGuardError()), _HINT)
-
-    def _judges_answers(self, run: _Run) -> bool:
-        covered = self.pep.node.covers(Stage.POST_COMPLETION)
-        return covered and can_stand(self.pep.settings, Stage.POST_COMPLETION, run.who.subject)
-
-    def _stop_stream(self, run_id: UUID) -> None:
-        run = self._runs.get(run_id)
-        if run is not None and not run.guarded and self._judges_answers(run):
-            self._refuse_stream(run)
-
-    def _refuse_stream(self, run: _Run) -> None:
-        question = ask(
-            Stage.POST_COMPLETION, run.resource, run.who, call_id=run.call_id, surface=Surface(0), context={}
-        )
-        decision: Decision = self.pep.refuse(question, "stream_not_held", _HINT)
-        if not decision.denied:
-            # Not this reason, but another one that policy may have in the end would be enforced.
-            decision = self.pep.report_failure(decision, NeedsGuardError())
-        raise PolicyDenied(decision, _HINT)
-
-    def _who(self, metadata: Mapping[str, Any]) -> Identity:
-        return identity_of(self.pep.settings, ensure_config(), metadata, self._bound)
-
-    def _remember(self, run_id: UUID, run: _Run) -> None:
-        with self._lock:
-            self._runs[run_id] = run
-            while len(self._runs) > _MOST_RUNS:
-                self._runs.popitem(last=False)
-
-    def _forget(self, run_id: UUID) -> _Run | None:
-        with self._lock:
-            return self._runs.pop(run_id, None)
-
-
-def _named(kind: str, name: Any) -> Entity:
-    return Entity(type=kind, id=name if isinstance(name, str) and name else "unknown")

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import merge_configs
 
 from checkrein.identity import Identity, current_identity, identity_from
 from checkrein.settings import Settings
 from checkrein.vocabulary import Entity
 
-__all__ = ["as_subject", "bound_identity", "identity_of"]
+__all__ = ["as_subject", "bound_identity", "carries_subject", "identity_of"]
 
 # LangChain and LangGraph keep keys with two underscores out of traces, metadata and checkpoints.
 _KEY: Final = "__checkrein_subject"
@@ -43,18 +44,27 @@ def bound_identity(user: Entity | str) -> Identity:
     return Identity(subject=subject, source="bound")
 
 
-def as_subject(user: Entity | str) -> RunnableConfig:
+def as_subject(user: Entity | str, config: RunnableConfig | None = None) -> RunnableConfig:
     """A config that makes every governed call below act for a subject.
 
         chain.invoke(question, as_subject("alice"))
+        graph.invoke(state, as_subject("alice", {"configurable": {"thread_id": "7"}}))
 
-    Merge it with other config as usual (`{**as_subject(user), "tags": [...]}`); LangChain hands it down to
-    nested calls, also where generators, thread pools and tasks lose context variables.
+    LangChain hands it down to nested calls, also where generators, thread pools and tasks lose context
+    variables. It is kept in no checkpoint: a graph is resumed for whoever resumes it, so pass it there, too.
 
     Args:
         user: who acts; a string is the id of a `user`.
+        config: what else the call is made with; a `configurable` of its own must be passed here, because
+            `{**as_subject(user), "configurable": {...}}` would drop the subject.
     """
-    return {"configurable": {_KEY: _Bound(bound_identity(user))}}
+    own: RunnableConfig = {"configurable": {_KEY: _Bound(bound_identity(user))}}
+    return own if config is None else merge_configs(config, own)
+
+
+def carries_subject(config: RunnableConfig) -> bool:
+    """Whether `as_subject` made it."""
+    return isinstance((config.get("configurable") or {}).get(_KEY), _Bound)
 
 
 def identity_of(

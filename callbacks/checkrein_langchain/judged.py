@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableConfig
@@ -15,13 +16,13 @@ from typing_extensions import override
 
 from checkrein.flow import Flow, arun, run
 from checkrein.identity import Identity
-from checkrein.ids import new_id
 
+from .attempts import Attempt, first_attempt, next_attempt, place_of
 from .facade import ModelFacade
-from .governing import Call
 from .identity import identity_of
 from .models import check_options
 from .results import chunk_of
+from .tries import Try, said_in
 
 __all__ = ["JudgedModel", "Options", "open_call"]
 
@@ -50,6 +51,26 @@ class JudgedModel(ModelFacade):
             return self
         who = identity_of(self.pep.settings, ensure_config(config), metadata)
         return self.model_copy(update={"identity": who})
+
+    def opened(
+        self, sent: LanguageModelInput, config: RunnableConfig, stop: list[str] | None, options: Options
+    ) -> Try:
+        """A call, neither judged nor sent yet, of a copy that knows who calls.
+
+        Args:
+            sent: what is to be sent.
+            config: of the call.
+            stop: what ends the answer.
+            options: the options of the call.
+        """
+        messages = self._convert_input(sent).to_messages()
+        return open_call(self, messages, stop, options, self.attempt(messages, place_of(config)))
+
+    def attempt(self, messages: list[BaseMessage], place: str | None) -> Attempt:
+        """Which try of which call it is to send these messages in a place that `place_of` says."""
+        assert self.identity is not None  # noqa: S101 -- only a model that knows who calls is asked
+        said = said_in(messages, self.pep.settings.limits.segments)
+        return next_attempt(self.pep, place, self.identity.subject, said)
 
     @override
     def _generate(
@@ -107,11 +128,13 @@ class JudgedModel(ModelFacade):
         result = yield from call.answer()
         return [chunk_of(one) for one in result.generations[:1]]
 
-    def _judged(self, messages: list[BaseMessage], stop: list[str] | None, options: Options) -> Flow[Call]:
+    def _judged(self, messages: list[BaseMessage], stop: list[str] | None, options: Options) -> Flow[Try]:
         """The call; judged now if nobody has judged these messages, as a callback may have changed them."""
         call = self.call
-        if call is None or not call.is_judged(messages):
-            call = open_call(self.known(None), messages, stop, options, call)
+        if call is None or not (call.reply or call.is_judged(messages)):
+            # The same try, if a callback changed what was judged.
+            attempt = call.attempt if call else first_attempt()
+            call = open_call(self.known(None), messages, stop, options, attempt)
             yield from call.before()
         return call
 
@@ -121,8 +144,8 @@ def open_call(
     messages: list[BaseMessage],
     stop: list[str] | None,
     options: Options,
-    again: Call | None = None,
-) -> Call:
+    attempt: Attempt,
+) -> Try:
     """A call that is neither judged nor sent yet.
 
     Args:
@@ -130,12 +153,11 @@ def open_call(
         messages: what is to be sent.
         stop: what ends the answer.
         options: the options of the call.
-        again: the call that these messages were judged for before a callback changed them.
+        attempt: which try of which call it is.
 
     Raises:
         ValueError: an option would pass by the policy, or the model asked for cannot be called by its name.
     """
     check_options(options)
     assert model.identity is not None  # noqa: S101 -- only a model that knows who calls is asked
-    call_id = again.call_id if again else new_id()
-    return Call(model.pep, model.identity, model.inner, model.models, call_id, messages, stop, dict(options))
+    return Try(model.pep, model.identity, model.inner, model.models, attempt, messages, stop, dict(options))

@@ -98,6 +98,7 @@ def ask(  # noqa: PLR0913 -- the parts of a question, named by their caller
     surface: Surface,
     context: Mapping[str, Any],
     supports: frozenset[str] = frozenset(),
+    attempt: int = 1,
 ) -> AccessRequest:
     """A question of this host."""
     return AccessRequest(
@@ -113,5 +114,6 @@ def ask(  # noqa: PLR0913 -- the parts of a question, named by their caller
         segments=surface.segments,
         supports=supports,
         call_id=call_id,
+        attempt=attempt,
         identity=who.facts,
     )

@@ -84,20 +84,26 @@ class Denials(StrictModel):
     """How a denied caller learns of it.
 
     Args:
-        on_denied: `raise` the host's exception.
+        on_denied: `raise` the host's exception, or `reply` with an ordinary message where a host can; what
+            awaits a tool call or a schema is raised all the same.
         expose: whether policy-written messages may reach callers: they can echo a prompt.
         messages: texts by reason code and language; `{decision_id}` in one is filled in.
     """
 
-    on_denied: Literal["raise"] = "raise"
+    on_denied: Literal["raise", "reply"] = "raise"
     expose: Literal["message", "policy_message"] = "message"
     messages: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
 
 
 class Stream(StrictModel):
-    """How streamed completions leave: `hold` gives nothing out before the verdict."""
+    """How streamed completions leave.
 
-    mode: Literal["hold"] = "hold"
+    Args:
+        mode: `hold` gives nothing out before the verdict on the whole; `window` gives out what no finding
+            can grow into any more, and holds where a detector of the stage has no bound.
+    """
+
+    mode: Literal["hold", "window"] = "hold"
 
 
 class Settings(StrictModel):

@@ -1,0 +1,108 @@
+"""A call as one try: a denial becomes a reply where the settings say so, and a failure is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+from checkrein.flow import Flow
+
+from .attempts import note_failure
+from .denial import PolicyDenied
+from .governing import Call
+from .replies import WITHHELD, awaits_text, calls_tools, reply_to
+from .requests import read_call
+from .results import chunk_of
+
+__all__ = ["Try", "said_in"]
+
+
+class Try(Call):
+    """A call as one try.
+
+    A prompt that is replied to is taken out of it: callbacks are shown that something was denied, not what.
+    """
+
+    def __post_init__(self) -> None:
+        Call.__post_init__(self)
+        self.reply: ChatGeneration | None = None
+        self._asked = self.messages
+
+    def before(self) -> Flow[None]:
+        """As `Call.before`; a denial that is replied to is the answer.
+
+        Raises:
+            PolicyDenied: the call is denied.
+        """
+        try:
+            yield from Call.before(self)
+        except Exception as error:
+            self.reply = self._reply(error)
+            if self.reply is None:
+                raise
+            self.messages, self.stop = [WITHHELD.model_copy()], None
+            self.chosen = replace(self.chosen, options={})
+
+    def answer(self) -> Flow[ChatResult]:
+        """As `Call.answer`, or the reply.
+
+        Raises:
+            PolicyDenied: the call is denied.
+        """
+        reply = self.reply
+        if reply is None:
+            try:
+                return (yield from Call.answer(self))
+            except Exception as error:
+                reply = self._reply(error)
+                if reply is None:
+                    raise
+        return ChatResult(generations=[reply])
+
+    def stream(self) -> Flow[list[ChatGenerationChunk]]:
+        """As `Call.stream`, or the reply as its only chunk: nothing was given out before.
+
+        Raises:
+            PolicyDenied: the call is denied.
+        """
+        reply = self.reply
+        if reply is None:
+            try:
+                return (yield from Call.stream(self))
+            except Exception as error:
+                reply = self._reply(error)
+                if reply is None:
+                    raise
+        return [chunk_of(reply)]
+
+    def _reply(self, error: Exception) -> ChatGeneration | None:
+        """What to answer in place of an error; None when it is raised, and then another try may follow."""
+        if (
+            isinstance(error, PolicyDenied)
+            and self.pep.settings.denials.on_denied == "reply"
+            and not any(calls_tools(one) for one in self.heard)
+            and awaits_text(self.model, self.stop, {**self.options, **self.sent})
+        ):
+            return reply_to(error, self.heard)
+        note_failure(self.pep, self.attempt, self.who.subject, said_in(self._asked, self._most))
+        return None
+
+
+def said_in(messages: Sequence[BaseMessage], most: int) -> Iterator[str]:
+    """The text of messages, whatever is called with them: what two tries of a call have in common.
+
+    Args:
+        messages: of the call.
+        most: how many pieces policy would judge at all.
+    """
+    call: dict[str, Any] = {"messages": messages, "stop": None, "options": {}}
+    try:
+        surface = read_call(call, most)
+    except Exception:  # noqa: BLE001 -- what cannot be read is denied, again and again
+        return
+    for slot in surface.slots:
+        yield slot.segment.text
