@@ -1,6 +1,7 @@
 """`checkrein explain`: what a decision was made of, whatever stands in the record, and never the text."""
 
 import json
+import re
 
 import pytest
 
@@ -25,6 +26,64 @@ version: 1
 engine: {cedar: {policies: policies.cedar, stages: [model_selection]}}
 decision_log: {to: decisions.jsonl}
 """
+
+
+REGO = """package checkrein.model_selection
+
+default decision := {"allow": true}
+
+decision := {"allow": false, "reasons": reasons} if count(reasons) > 0
+
+reasons contains {"code": code, "msg": "not in this plan"} if {
+	input.resource.properties.size == "large"
+	code := concat(".", ["tier", "model_size"])
+}
+"""
+POLAR = """permit(_, "invoke_model", _, _);
+permit(_, "submit_prompt", _, _);
+
+deny(_, "submit_prompt", _, _, "never") if 1 = 2;
+deny(_, "invoke_model", r, _, "tier.model_size") if
+    r.get("size") = "large";
+"""
+MODEL = """
+[request_definition]
+r = sub, obj, act, dom, subject, resource, ctx
+[policy_definition]
+p = act, rule, eft, code
+[policy_effect]
+e = some(where (p.eft == allow)) && !some(where (p.eft == deny))
+[matchers]
+m = r.act == p.act && eval(p.rule)
+"""
+ROWS = """# who may
+
+p, invoke_model, True, allow,
+p, invoke_model, r.resource.size == 'large', deny, tier.model_size
+"""
+DENYING_ROW = "p, invoke_model, r.resource.size == 'large', deny, tier.model_size"
+RULE = "data.checkrein.model_selection.decision"
+# By engine: its files, its node, what its verdict names, where that stands, and where the reason is written.
+ENGINES = {
+    "cedar": ({"x.cedar": CEDAR}, "cedar: {policies: x.cedar}", "no_large", "x.cedar:6", []),
+    "casbin": (
+        {"m.conf": MODEL, "p.csv": ROWS},
+        "casbin: {model: m.conf, policy: p.csv}",
+        DENYING_ROW,
+        "p.csv:4",
+        [],
+    ),
+    "oso": ({"polar/a.polar": POLAR}, "oso: {policies: polar}", "deny", "a.polar:4", ["a.polar:5"]),
+    "regopy": ({"r/a/b.rego": REGO}, "rego: {bundle: r}", RULE, "a/b.rego:3", ["a/b.rego:7"]),
+    "regorus": (
+        {"r/b.rego": REGO},
+        "rego: {bundle: r, backend: regorus, name: rules}",
+        RULE,
+        "b.rego:3",
+        ["b.rego:7"],
+    ),
+}
+LARGE = {"size": "large"}
 
 
 def words(result):
@@ -66,6 +125,22 @@ def logged(settings, tmp_path):
 def cedar(logged, tmp_path):
     (tmp_path / "policies.cedar").write_text(CEDAR)
     return lambda *requests: logged(*requests, text=CEDAR_SETTINGS)
+
+
+@pytest.fixture
+def governed(logged, tmp_path):
+    """A decision at model selection by policies in files; gives what explains it."""
+
+    def decide(files, node, *requests):
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        node = node if node.startswith("by") else f"{node[:-1]}, stages: [model_selection]}}"
+        text = f"version: 1\nengine: {{{node}}}\ndecision_log: {{to: decisions.jsonl}}\n"
+        path, log, _ = logged(*(requests or [asked(Stage.MODEL_SELECTION, properties=LARGE)]), text=text)
+        return ("explain", "--log", log, "--id", "call-1", "-c", path)
+
+    return decide
 
 
 def test_a_recorded_decision_is_found_by_its_id_and_shown_with_everything_but_the_text(run, logged):
@@ -181,6 +256,114 @@ def test_where_a_policy_stands_is_told_as_long_as_it_is_the_same_policy(run, ced
     assert "policies.cedar:6" not in recorded
     assert "the policies have changed since" in recorded
     assert "policies.cedar:6" in again
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_engine_tells_where_what_determined_a_decision_stands(run, governed, engine):
+    files, node, named, place, written = ENGINES[engine]
+    options = governed(files, node)
+    begins = "begins at " if written else ""
+    recorded, _, again = words(run(*options, width=200)).partition("asked again")
+    assert f"policies {named} {begins}{place} revision" in recorded
+    assert f"policies {named} {begins}{place} revision" in again
+    why = recorded.partition("why reasons ")[2]
+    assert why.startswith("tier.model_size ")
+    assert re.findall(r"\S+:\d+\b", why) == written
+    (told,) = json.loads(run(*options, "--json").stdout)["decisions"]
+    for answer in (*told["answers"], *told["again"]["answers"]):
+        assert answer["places"] == {named: place}
+        assert answer["places_are"] == ("first definitions" if written else "policies")
+    assert [reason["places"] for reason in told["reasons"]] == [written]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_no_engine_tells_a_line_of_policies_that_have_changed(run, governed, engine, tmp_path):
+    files, node, _, place, _ = ENGINES[engine]
+    options = governed(files, node)
+    name = [*files][-1]
+    (tmp_path / name).write_text("\n\n" + files[name].replace("model_size", "size"))
+    recorded, _, again = words(run(*options, width=200)).partition("asked again")
+    assert "the policies have changed since" in recorded
+    file, _, line = place.rpartition(":")
+    assert f"{file}:" not in recorded
+    assert f"{file}:{int(line) + 2}" in again
+    (told,) = json.loads(run(*options, "--json").stdout)["decisions"]
+    assert "places" not in told["answers"][0]
+    assert [reason["places"] for reason in told["reasons"]] == [[]]
+
+
+def test_of_two_engines_of_one_name_the_one_that_answered_tells(run, governed):
+    other = "// another tenant's\n" * 3 + CEDAR.replace('"small"', '"tiny"')
+    cases = (
+        "{pro: {cedar: {policies: pro.cedar, stages: [model_selection]}},"
+        " free: {cedar: {policies: free.cedar, stages: [model_selection]}}}"
+    )
+    node = f"by: {{key: subject.properties.tier, cases: {cases}}}"
+    options = governed({"pro.cedar": CEDAR, "free.cedar": other}, node)
+    said = words(run(*options))
+    assert said.count("policies no_large free.cedar:9") == 2
+    assert "have changed" not in said
+
+
+def test_a_server_s_answer_has_no_places_and_nothing_is_said_of_them(run, logged, settings):
+    _, _, (record,) = logged(asked(Stage.PRE_PROMPT, SECRET))
+    record["answers"][0] |= {"engine": "opa", "policy_ids": ["data.checkrein.pre_prompt.decision"]}
+    text = 'version: 1\nengine: {opa: {url: "http://127.0.0.1:1"}}\ndecision_log: {to: decisions.jsonl}\n'
+    path = settings(text)
+    said = words(run("explain", "-", "-c", path, stdin=json.dumps(record)))
+    assert "policies data.checkrein.pre_prompt.decision revision r7" in said
+    assert "begins at" not in said
+    result = run("explain", "-", "-c", path, "--json", stdin=json.dumps(record))
+    (told,) = json.loads(result.stdout)["decisions"]
+    assert told["answers"][0]["places"] == {}
+    assert "places_are" not in told["answers"][0]
+
+
+def test_a_word_that_no_policy_wrote_as_a_reason_leads_nowhere(run, governed):
+    module = """package checkrein.model_selection
+deny contains sprintf("size %s", [input.resource.properties.size]) if input.resource.properties.size in {
+	"denied", "large"
+}
+"""
+    node = "rego: {bundle: b, entrypoints: {model_selection: data.checkrein.model_selection.deny}}"
+    options = governed({"b/x.rego": module}, node)
+    (told,) = json.loads(run(*options, "--json").stdout)["decisions"]
+    assert [(one["code"], one["message"], one["places"]) for one in told["reasons"]] == [
+        ("denied", "size large", [])
+    ]
+
+
+def test_a_word_that_stands_everywhere_is_shown_in_a_few_places(run, governed):
+    module = REGO + '\nother := "not in this plan"\n' * 4
+    options = governed({"r/x.rego": module}, "rego: {bundle: r}")
+    said = words(run(*options, width=200))
+    assert "tier.model_size not in this plan x.rego:7 x.rego:12 x.rego:14 and 2 more asked" in said
+    (told,) = json.loads(run(*options, "--json").stdout)["decisions"]
+    assert len(told["reasons"][0]["places"]) == 5
+
+
+def test_a_reason_of_any_shape_leads_nowhere(run, governed):
+    options = governed({"r/x.rego": REGO}, "rego: {bundle: r}")
+    (record,) = [
+        json.loads(line) for line in options[2].read_text().splitlines() if "policy_decision" in line
+    ]
+    odd = [{"code": ["tier"]}, {"code": {}, "message": 5}, {"message": ""}, {"code": "x" * 10**6}, {}]
+    record["reasons"] = odd
+    for answers in (record["answers"], [{"engine": "rego", "effect": "deny", "policy_ids": [[], {}, 5]}]):
+        record["answers"] = answers
+        result = run("explain", "-", *options[5:], "--json", stdin=json.dumps(record))
+        (told,) = json.loads(result.stdout)["decisions"]
+        assert [reason["places"] for reason in told["reasons"]] == [[]] * len(odd)
+
+
+def test_a_call_that_may_not_be_stored_hides_its_reasons_for_that(run, governed):
+    policies = CEDAR + '@obligation("[{\\"type\\": \\"no_store\\"}]") forbid (principal, action, resource);'
+    options = governed(
+        {"x.cedar": policies.replace("@code", '@reason("too large") @code')}, ENGINES["cedar"][1]
+    )
+    said = words(run(*options))
+    assert "tier.model_size hidden: nothing of the call is stored" in said
+    assert "too large" not in said
 
 
 def test_an_engine_that_can_locate_its_policies_is_asked_for_file_and_line(run, logged, monkeypatch):

@@ -41,14 +41,14 @@ class Places:
             # A line of the present file would point at something else.
             now = ", ".join(str(one.revision) for one in known)
             return {**told, "note": f"the policies have changed since: {now} now"}
-        places: dict[str, str] = {}
-        if isinstance(engine, LocatingEngine):
-            for policy in answer.get("policy_ids", ()):
-                place = engine.locate(policy)
-                if place is not None:
-                    places[policy] = _shown(place)
-        begins = isinstance(engine, SearchableEngine)
-        return {**told, "places": places, "places_are": "first definitions" if begins else "policies"}
+        if not isinstance(engine, LocatingEngine):
+            return {**told, "places": {}}
+        found = {policy: engine.locate(policy) for policy in answer.get("policy_ids", ())}
+        return {
+            **told,
+            "places": {policy: _shown(place) for policy, place in found.items() if place is not None},
+            "places_are": "first definitions" if isinstance(engine, SearchableEngine) else "policies",
+        }
 
     def of_reason(self, reason: Mapping[str, Any], answers: Iterable[Mapping[str, Any]]) -> list[str]:
         """Where the policies that gave the answers write a reason: its message, or else its code."""
