@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from .plugins import load_plugin
@@ -37,10 +37,18 @@ class DetectorPack(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Detectors:
-    """The detectors of each stage, compiled once."""
+    """The detectors of each stage, compiled once.
+
+    Args:
+        types: what is looked for.
+        scanners: what looks.
+        longest: the longest span that any of them finds, in code points; a stage that has detectors and
+            stands here with None, or not at all, has no bound.
+    """
 
     types: Mapping[Stage, frozenset[str]]
     scanners: Mapping[Stage, tuple[Scanner, ...]]
+    longest: Mapping[Stage, int | None] = field(default_factory=dict)
 
     @classmethod
     def load(cls, names: Mapping[Stage, Sequence[str]]) -> Detectors:
@@ -55,16 +63,24 @@ class Detectors:
                 if name not in packs:
                     packs[name] = load_plugin("detector", name)
         compiled: dict[Stage, tuple[Scanner, ...]] = {}
+        longest: dict[Stage, int | None] = {}
         for stage, wanted in names.items():
             by_pack: dict[int, tuple[DetectorPack, set[str]]] = {}
             for name in wanted:
                 by_pack.setdefault(id(packs[name]), (packs[name], set()))[1].add(name)
             compiled[stage] = tuple(pack.scanner(frozenset(types)) for pack, types in by_pack.values())
-        return cls({stage: frozenset(wanted) for stage, wanted in names.items()}, compiled)
+            bounds = [packs[name].max_spans.get(name) for name in wanted]
+            known = [bound for bound in bounds if bound is not None]
+            longest[stage] = max(known, default=0) if len(known) == len(bounds) else None
+        return cls({stage: frozenset(wanted) for stage, wanted in names.items()}, compiled, longest)
 
     def ran(self, stage: Stage) -> frozenset[str]:
         """The types that are looked for at this stage."""
         return self.types.get(stage, frozenset())
+
+    def max_span(self, stage: Stage) -> int | None:
+        """The longest span at this stage in code points, 0 without detectors, None when there is no bound."""
+        return self.longest.get(stage) if self.scanners.get(stage) else 0
 
     def find(self, stage: Stage, text: str) -> list[Span]:
         """Every span in the text, sorted by place."""

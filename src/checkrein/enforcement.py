@@ -17,14 +17,15 @@ from .detection import Detectors
 from .discharge import changes_of
 from .document import EvaluationRequest, build, with_resource
 from .engine import PolicyEngine
-from .errors import FailureCause, RequestError, SettingsError
+from .errors import FailureCause, PolicyDenied, RequestError, SettingsError
 from .flow import Flow, arun, run
 from .ids import new_id
 from .loading import load
-from .modes import stands
+from .modes import can_stand, stands
 from .obligations import ObligationProblem, Plan, merge
 from .outcome import Outcome, conclude
 from .settings import Settings
+from .streaming import Backing, StreamGate
 from .vocabulary import AccessRequest, Effect, Entity, Obligation, Reason, Stage
 
 __all__ = ["EnforcementPoint"]
@@ -169,6 +170,25 @@ class EnforcementPoint:
         message = f"`{type(error).__name__}` while writing the changes"
         failed = _denied(replace(decision, reasons=()), "obligation_failed", message)
         return self._record(replace(failed, decision_id=new_id(), enforced=True))
+
+    def stream(self, request: AccessRequest, *, exception: type[PolicyDenied] = PolicyDenied) -> StreamGate:
+        """A gate for an answer that comes in pieces; it asks a few times and never per piece.
+
+        Where no denial could stand, everything passes along at once, unless the log is required: then nothing
+        leaves before its record has room.
+
+        Args:
+            request: the question, without segments, at `post_completion` or `tool_result`.
+            exception: what the gate raises on a denial.
+        """
+        free = not can_stand(self.settings.enforcement, request.stage, request.subject)
+        required = self.log is not None and self.log.required
+        return StreamGate(
+            request,
+            Backing(self._hop, self._record, _denied, self._detectors, self.settings.limits),
+            mode="open" if free and not required else self.settings.stream.mode,
+            exception=exception,
+        )
 
     def settle(self, call_id: str, attempt: int, usage: Mapping[str, int]) -> None:
         """Tell what an attempt of a call really used; without a store of usage, nothing remembers it.

@@ -8,7 +8,18 @@ from fnmatch import fnmatchcase
 from .settings import Enforcement, EnforcementRule, Mode
 from .vocabulary import Entity, Stage
 
-__all__ = ["stands"]
+__all__ = ["can_stand", "stands"]
+
+
+def can_stand(enforcement: Enforcement, stage: Stage, subject: Entity) -> bool:
+    """Whether a denial of this subject at this stage would stand for any reason at all."""
+    for rule in enforcement.rules:
+        if _concerns(rule, stage, subject):
+            if rule.mode == "enforce":
+                return True
+            if not rule.reasons or "*" in rule.reasons:
+                return False
+    return enforcement.default == "enforce"
 
 
 def stands(enforcement: Enforcement, stage: Stage, subject: Entity, codes: Sequence[str]) -> bool:
@@ -27,11 +38,12 @@ def _mode(enforcement: Enforcement, stage: Stage, subject: Entity, code: str) ->
 
 
 def _matches(rule: EnforcementRule, stage: Stage, subject: Entity, code: str) -> bool:
-    return (
-        (not rule.stages or stage in rule.stages)
-        and (not rule.reasons or any(fnmatchcase(code, pattern) for pattern in rule.reasons))
-        and all(
-            key in subject.properties and subject.properties[key] == value
-            for key, value in rule.subject.items()
-        )
+    return _concerns(rule, stage, subject) and (
+        not rule.reasons or any(fnmatchcase(code, pattern) for pattern in rule.reasons)
+    )
+
+
+def _concerns(rule: EnforcementRule, stage: Stage, subject: Entity) -> bool:
+    return (not rule.stages or stage in rule.stages) and all(
+        key in subject.properties and subject.properties[key] == value for key, value in rule.subject.items()
     )

@@ -69,6 +69,11 @@ class DecisionLog:
             {**versions, "input_schema": INPUT_SCHEMA},
         )
 
+    @property
+    def required(self) -> bool:
+        """Whether a call is denied for which there is no room here, under monitor too."""
+        return self._required
+
     def reserve(self) -> bool:
         """Set a slot aside for a record, before concluding; False when a required log has none left."""
         return self._sink.reserve() if self._required else True

@@ -1,0 +1,411 @@
+"""The gate of a streamed answer: what may leave when, judged a few times and never per chunk.
+
+`hold` gives nothing out before the verdict on the whole. `window` gives out what no finding can grow into
+any more (`stream_window.py`), after asking: before anything leaves, when a finding of a new type is about
+to, and at the end. `open` is for a stage where no denial could stand: everything passes along and is judged
+at the end, for the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple
+
+from .decision import Decision
+from .detection import Detectors
+from .errors import PolicyDenied
+from .flow import Flow, arun, run
+from .ids import new_id
+from .obligations import Plan
+from .settings import Limits
+from .stream_window import Move, Window
+from .vocabulary import AccessRequest, Obligation, Segment, Stage
+
+__all__ = ["Backing", "GateMode", "StreamGate"]
+
+Path = tuple[str | int, ...]
+Texts = Mapping[Path, str]
+GateMode = Literal["hold", "window", "open"]
+
+_STAGES: Final = (Stage.POST_COMPLETION, Stage.TOOL_RESULT)
+_NOTHING: Final[Texts] = MappingProxyType({})
+_EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class Backing(NamedTuple):
+    """What a gate needs of its enforcement point.
+
+    Args:
+        ask: concludes on a request that earlier obligations bind too; does not record.
+        record: records a decision; gives it back with what a denied caller may see.
+        deny: the denial that a decision becomes, with a reason's code and message.
+        detectors: the compiled detectors.
+        limits: what never reaches an engine.
+    """
+
+    ask: Callable[[AccessRequest, tuple[Obligation, ...]], Flow[tuple[Decision, Plan | None]]]
+    record: Callable[[Decision], Decision]
+    deny: Callable[[Decision, str, str], Decision]
+    detectors: Detectors
+    limits: Limits
+
+
+@dataclass(slots=True, repr=False)
+class _Track:
+    """One path: what came, how much of it has left, and as what."""
+
+    segment: Segment
+    parts: list[str] = field(default_factory=list)
+    size: int = 0
+    left: int = 0
+    gone: list[str] = field(default_factory=list)
+    ended: bool = False
+
+    def text(self) -> str:
+        """All that came."""
+        if len(self.parts) > 1:
+            self.parts = ["".join(self.parts)]
+        return self.parts[0] if self.parts else ""
+
+
+class StreamGate:
+    """Holds a stream back as far as policy needs; `EnforcementPoint.stream` makes it.
+
+    A path is one growing text. In a window, paths leave in the order in which they began: text of a later one
+    waits until the host says by `end` that the one before it is complete, or for the end of the stream. A
+    finding can stand across the two, as it can in the whole.
+
+    It is for one consumer: a call while another is under way is an error. A stream that its caller abandons
+    needs no call.
+
+    Args:
+        request: the question, without segments, at `post_completion` or `tool_result`.
+        backing: the enforcement point behind it.
+        mode: how text leaves; a `window` without a bound is `hold`.
+        exception: the host's subclass of `PolicyDenied`.
+
+    Raises:
+        ValueError: the request is for another stage, or has segments already.
+    """
+
+    def __init__(
+        self,
+        request: AccessRequest,
+        backing: Backing,
+        *,
+        mode: GateMode = "hold",
+        exception: type[PolicyDenied] = PolicyDenied,
+    ) -> None:
+        if request.stage not in _STAGES:
+            raise ValueError(f"`{request.stage}` is no stage of a stream; use one of {', '.join(_STAGES)}")
+        if request.segments:
+            raise ValueError("the request of a stream has no segments; feed them")
+        self._request = request if request.call_id else replace(request, call_id=new_id())
+        self._exception = exception
+        self._backing = backing
+        self._tracks: dict[Path, _Track] = {}
+        self._order: list[_Track] = []
+        self._bytes = 0
+        self._over = False
+        self._window: Window | None = None
+        reach = backing.detectors.max_span(request.stage)
+        if mode == "window":
+            if reach is None:
+                mode = "hold"
+            else:
+                stage = request.stage
+                self._window = Window(lambda text: backing.detectors.find(stage, text), reach)
+        self._mode: GateMode = mode
+        self._current = -1
+        self._decision: Decision | None = None
+        self._carried: tuple[Obligation, ...] = ()
+        self._redacted: frozenset[str] = frozenset()
+        self._asked: frozenset[str] = frozenset()
+        self._found = 0
+        self._replaced = False
+        self._passing = mode == "open"
+        self._busy = False
+        self._done = ""
+
+    @property
+    def mode(self) -> GateMode:
+        """How text leaves: `window` in the settings is `hold` where a detector of the stage has no bound."""
+        return self._mode
+
+    @property
+    def decision(self) -> Decision | None:
+        """The last decision, as it was recorded."""
+        return self._decision
+
+    def feed(self, segment: Segment) -> Texts:
+        """Take a delta; blocking.
+
+        Args:
+            segment: `text` is what is new of the text at `path`; role and origin of the path's first count.
+
+        Returns:
+            What may leave now, by path; mostly nothing.
+
+        Raises:
+            PolicyDenied: the stream is denied; nothing leaves any more, and every further call raises it.
+            RuntimeError: the stream is finished, closed or in another call.
+            ValueError: the path was ended.
+        """
+        answer = self._take(segment)
+        return run(self._go_on()) if answer is None else answer
+
+    async def afeed(self, segment: Segment) -> Texts:
+        """As `feed`, without blocking the event loop on a remote engine."""
+        answer = self._take(segment)
+        return await arun(self._go_on()) if answer is None else answer
+
+    def end(self, path: Path) -> None:
+        """Tell that the text at a path is complete: in a window, the next path's text can leave as well."""
+        self._enter()
+        if path in self._tracks:
+            self._tracks[path].ended = True
+
+    def finish(self, context: Mapping[str, Any] = _EMPTY, segments: Sequence[Segment] = ()) -> Texts:
+        """Ask a last time, about everything; blocking.
+
+        Args:
+            context: what is known now: `tokens`, `finish_reason` ...
+            segments: texts that the host held back itself, such as arguments of tool calls.
+
+        Returns:
+            What is left, by path; of `segments` the whole new texts.
+
+        Raises:
+            PolicyDenied: the stream is denied.
+            RuntimeError: the stream is finished, closed or in another call.
+            ValueError: one of `segments` has the path of another, or of a text that was fed.
+        """
+        return run(self._end_of_stream(context, tuple(segments)))
+
+    async def afinish(self, context: Mapping[str, Any] = _EMPTY, segments: Sequence[Segment] = ()) -> Texts:
+        """As `finish`, without blocking the event loop on a remote engine."""
+        return await arun(self._end_of_stream(context, tuple(segments)))
+
+    def close(self) -> None:
+        """Drop what is held back; may be called again. A denied gate goes on raising its denial."""
+        self._shut(self._done or "closed")
+
+    def _enter(self) -> None:
+        if self._done == "denied" and self._decision is not None:
+            self._decision.raise_if_denied(self._exception)
+        if self._done:
+            raise RuntimeError(f"the stream is {self._done}; make a new gate for a new stream")
+        if self._busy:
+            raise RuntimeError("the gate is in another call; feed it from one consumer, one delta at a time")
+
+    def _shut(self, why: str) -> None:
+        self._done = why
+        self._tracks.clear()
+        self._order.clear()
+        self._window = None
+
+    def _take(self, segment: Segment) -> Texts | None:
+        """Take the text in; None when there is more to do."""
+        self._enter()
+        text = segment.text
+        if not isinstance(text, str):
+            raise TypeError(f"a delta is a string, not `{type(text).__name__}`")
+        if not text:
+            return _NOTHING
+        passing = {segment.path: text} if self._passing else _NOTHING
+        if self._passing and self._over:
+            return passing
+        track = self._track(segment)
+        if track.ended:
+            raise ValueError("the path was ended; a text that goes on is not complete")
+        self._count(text)
+        track.parts.append(text)
+        track.size += len(text)
+        if self._passing:
+            track.left = track.size
+            return passing
+        if self._window is not None and not self._replaced:
+            self._fill(self._window, track, text)
+        if self._over or (self._window is not None and not self._replaced and self._window.due):
+            return None
+        return _NOTHING
+
+    def _track(self, segment: Segment) -> _Track:
+        track = self._tracks.get(segment.path)
+        if track is None:
+            track = self._tracks[segment.path] = _Track(replace(segment, text=""))
+            self._order.append(track)
+            self._bytes += len(segment.role)
+            self._over = self._over or len(self._order) > self._backing.limits.segments
+        return track
+
+    def _count(self, text: str) -> None:
+        """Notice at once what the document would refuse: no more of it is kept than that needs."""
+        try:
+            self._bytes += len(text) if text.isascii() else len(text.encode())
+        except UnicodeEncodeError:
+            self._over = True
+        self._over = self._over or self._bytes > self._backing.limits.text
+
+    def _fill(self, window: Window, track: _Track, text: str) -> None:
+        """Let the window see the texts in their order, each to its end before the next."""
+        if self._current >= 0 and track is self._order[self._current]:
+            window.append(text)
+        while self._current < 0 or (
+            self._order[self._current].ended and self._current + 1 < len(self._order)
+        ):
+            self._current += 1
+            window.begin()
+            window.append(self._order[self._current].text())
+
+    def _go_on(self) -> Flow[Texts]:
+        self._busy = True
+        try:
+            if self._over:
+                yield from self._ask(partial=True)
+                return self._let_pass() if self._passing else _NOTHING
+            window = self._window
+            if window is None:
+                return _NOTHING
+            try:
+                move = window.scan()
+            except Exception:  # noqa: BLE001 -- a broken detector denies, as it does when nothing is streamed
+                yield from self._ask(partial=True, trouble="a detector failed")
+                return self._let_pass()
+            return (yield from self._move(window, move)) if move is not None else _NOTHING
+        finally:
+            self._busy = False
+
+    def _move(self, window: Window, move: Move) -> Flow[Texts]:
+        if move.grown & self._redacted:
+            kind = min(move.grown & self._redacted)
+            yield from self._ask(partial=True, trouble=f"a finding of type `{kind}` grew into what has left")
+        self._found += move.count
+        if (
+            self._decision is None
+            or not move.types <= self._asked
+            or self._found > self._backing.limits.findings
+        ):
+            yield from self._ask(partial=True)
+            self._asked |= move.types
+            self._found = min(self._found, len(self._decision.findings) if self._decision else 0)
+            if self._passing:
+                return self._let_pass()
+            if self._replaced:
+                return self._replacement()
+        pieces = window.release(move, self._redacted)
+        if pieces is None:
+            yield from self._ask(partial=True, trouble="a finding is still there after redaction")
+            return _NOTHING
+        return self._hand_out(pieces)
+
+    def _hand_out(self, pieces: Sequence[tuple[int, int, str]]) -> Texts:
+        texts: dict[Path, str] = {}
+        for index, size, text in pieces:
+            track = self._order[index]
+            track.left += size
+            if text:
+                track.gone.append(text)
+                texts[track.segment.path] = text
+        return texts
+
+    def _let_pass(self) -> Texts:
+        """Give out what was held back, unchanged: the judgement does not stand, and there is no other."""
+        texts: dict[Path, str] = {}
+        for track in self._order:
+            text = track.text()[track.left :]
+            if text:
+                track.gone.append(text)
+                texts[track.segment.path] = text
+            track.left = track.size
+        self._window = None
+        return texts
+
+    def _replacement(self) -> Texts:
+        """What stands for everything leaves once; all else is swallowed."""
+        self._window = None
+        changes = self._decision.changes.texts if self._decision else _NOTHING
+        texts: dict[Path, str] = {}
+        for track in self._order:
+            text = changes.get(track.segment.path, "")
+            if text:
+                track.gone.append(text)
+                texts[track.segment.path] = text
+        return texts
+
+    def _end_of_stream(self, context: Mapping[str, Any], segments: tuple[Segment, ...]) -> Flow[Texts]:
+        self._enter()
+        paths = [*self._tracks, *(segment.path for segment in segments)]
+        if len(set(paths)) < len(paths):
+            raise ValueError("a path of `segments` is there twice; each text has a path of its own")
+        self._busy = True
+        try:
+            yield from self._ask(partial=False, context=context, segments=segments)
+        finally:
+            self._busy = False
+        changes = self._decision.changes.texts if self._decision else _NOTHING
+        rest: dict[Path, str] = {}
+        for track in () if self._passing else self._order:
+            path = track.segment.path
+            text = changes.get(path, track.text())[sum(map(len, track.gone)) :]
+            if text:
+                rest[path] = text
+        for segment in segments:
+            rest[segment.path] = changes.get(segment.path, segment.text)
+        self._shut("finished")
+        return rest
+
+    def _ask(
+        self,
+        *,
+        partial: bool,
+        context: Mapping[str, Any] = _EMPTY,
+        segments: tuple[Segment, ...] = (),
+        trouble: str = "",
+    ) -> Flow[None]:
+        """Ask about everything so far, record, and raise a denial."""
+        request = self._question(context, segments, partial=partial)
+        decision, plan = yield from self._backing.ask(request, self._carried)
+        if not decision.denied and (decision.permitted or self._carried):
+            trouble = trouble or self._called_back(decision)
+            if trouble:
+                decision = replace(self._backing.deny(decision, "obligation_failed", trouble), enforced=True)
+        decision = self._decision = self._backing.record(decision)
+        if decision.denied:
+            self._shut("denied")
+            decision.raise_if_denied(self._exception)
+        self._asked |= {finding.type for finding in decision.findings}
+        if plan is not None:
+            self._carried = tuple(one.obligation for one in decision.obligations)
+            self._redacted |= plan.redact
+            self._replaced = self._replaced or (plan.replace is not None)
+        elif not decision.document:
+            self._passing = True
+
+    def _question(
+        self, context: Mapping[str, Any], segments: tuple[Segment, ...], *, partial: bool
+    ) -> AccessRequest:
+        released = sum(track.left for track in self._order)
+        supports = self._request.supports
+        if released:
+            supports -= {"replace"}
+        return replace(
+            self._request,
+            context={**self._request.context, **context, "partial": partial, "released": released},
+            segments=(*(replace(track.segment, text=track.text()) for track in self._order), *segments),
+            supports=supports,
+        )
+
+    def _called_back(self, decision: Decision) -> str:
+        """Why a decision cannot be carried out any more: what has left would have had to be another text."""
+        if self._carried and not decision.document:
+            return "what earlier decisions bound the stream to cannot be carried out any more"
+        for track in self._order:
+            whole = decision.changes.texts.get(track.segment.path)
+            whole = track.text() if whole is None else whole
+            gone = track.text() if self._passing else "".join(track.gone)
+            if not whole.startswith(gone):
+                return "text has left that would have had to be changed"
+        return ""
