@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from uuid import UUID
 
 from langchain_core.language_models import BaseLLM
@@ -89,7 +89,7 @@ class Blocking:
         question = _ask(Stage.PRE_PROMPT, run, Surface(0), {})
         decision = self.pep.refuse(question, "cache_not_governed", _CACHE_HINT)
         if decision.denied:
-            raise PolicyDenied(decision, _CACHE_HINT)
+            self._deny(run, decision, _CACHE_HINT)
 
     def _attempt(self, who: Identity, parent: UUID | None, said: Iterable[str]) -> Attempt:
         return next_attempt(self.pep, place_of(run_id=parent), who.subject, said)
@@ -105,14 +105,10 @@ class Blocking:
         """Judge a prompt, and refuse a stream whose answer could not be held back."""
         limit = heard_limit(params)
         facts = {**context, **({"estimated": {"max_tokens": limit}} if limit is not None else {})}
-        try:
-            for stage in (Stage.MODEL_SELECTION, Stage.PRE_PROMPT):
-                self._judge(stage, run, surface, facts)
-            if (params.get("stream") or streams(sys._getframe(1))) and self._judges_answers(run):  # noqa: SLF001 -- see `streaming`
-                self._refuse_stream(run)
-        except PolicyDenied:
-            self._note_failure(run)
-            raise
+        for stage in (Stage.MODEL_SELECTION, Stage.PRE_PROMPT):
+            self._judge(stage, run, surface, facts)
+        if (params.get("stream") or streams(sys._getframe(1))) and self._judges_answers(run):  # noqa: SLF001 -- see `streaming`
+            self._refuse_stream(run)
         self._remember(run_id, run)
 
     def _judge(self, stage: Stage, run: Run, surface: Surface, context: Mapping[str, Any]) -> None:
@@ -120,10 +116,10 @@ class Blocking:
         decision = self.pep.decide(question)
         if decision.denied:
             needs_guard = any(reason.code == "unsupported_obligation" for reason in decision.reasons)
-            raise PolicyDenied(decision, _HINT if needs_guard else "")
+            self._deny(run, decision, _HINT if needs_guard else "")
         if decision.enforced and decision.changes:
             # Only `no_store` gets here: whether something is stored is not a callback's to say.
-            raise PolicyDenied(self.pep.report_failure(decision, NeedsGuardError()), _HINT)
+            self._deny(run, self.pep.report_failure(decision, NeedsGuardError()), _HINT)
 
     def _judges_answers(self, run: Run) -> bool:
         covered = self.pep.node.covers(Stage.POST_COMPLETION)
@@ -140,12 +136,16 @@ class Blocking:
         if not decision.denied:
             # Not this reason, but another one that policy may have in the end would be enforced.
             decision = self.pep.report_failure(decision, NeedsGuardError())
-        raise PolicyDenied(decision, _HINT)
+        self._deny(run, decision, _HINT)
 
     def _who(self, metadata: Mapping[str, Any]) -> Identity:
         own = config_around(sys._getframe(1))  # noqa: SLF001 -- see `callers`
         config = own if carries_subject(own) else ensure_config()
         return identity_of(self.pep.settings, config, metadata, self._bound)
+
+    def _deny(self, run: Run, decision: Decision, hint: str) -> NoReturn:
+        self._note_failure(run)
+        raise PolicyDenied(decision, hint)
 
     def _note_failure(self, run: Run | None) -> None:
         if run is not None and not run.guarded:
