@@ -1,12 +1,10 @@
-"""Asks over kept connections: who may ask now, on which connection, and what is asked again."""
+"""Asks over kept connections: on which one, and what is asked again."""
 
 from __future__ import annotations
 
 import errno
 import ssl
-import threading
 from collections import deque
-from concurrent.futures import Future, InvalidStateError
 from time import monotonic
 
 from checkrein.errors import EngineFailure, FailureCause
@@ -15,7 +13,7 @@ from checkrein.flow import Flow
 from .addressing import Address
 from .connection import Connection, late
 from .dialling import Dialler, Lost
-from .waiting import Await
+from .places import Places
 from .wire import AnswerReader, Response
 
 __all__ = ["Client"]
@@ -41,9 +39,7 @@ class Client:
         self._idle: deque[Connection] = deque()
         self._closed = False
         self._answered_at = 0.0
-        self._lock = threading.Lock()
-        self._free = connections
-        self._waiting: deque[Future[None]] = deque()
+        self._places = Places(connections)
 
     def ask(self, request: bytes, deadline: float) -> Flow[Response]:
         """Send a request and receive its answer.
@@ -59,7 +55,7 @@ class Client:
         try:
             response = yield from self._ask(request, deadline)
         finally:
-            self._leave()
+            self._places.leave()
         self._answered_at = monotonic()
         return response
 
@@ -156,22 +152,8 @@ class Client:
             oldest.close()
 
     def _enter(self, deadline: float) -> Flow[None]:
-        """Wait for one of the places; the first come is the first served."""
-        with self._lock:
-            if self._free:
-                self._free -= 1
-                return
-            place: Future[None] = Future()
-            self._waiting.append(place)
         started = monotonic()
-        entered = False
-        try:
-            yield Await(place, deadline)
-            entered = not place.cancel()
-        finally:
-            if not entered and not place.cancel():
-                self._leave()  # it was given in the last moment, and nobody is here to use it
-        if entered:
+        if (yield from self._places.enter(deadline)):
             return
         if self._answered_at >= started:
             # OPA answers, only not all of this at once: a flood of calls, which must not open anything.
@@ -179,17 +161,6 @@ class Client:
                 FailureCause.ENGINE_ERROR, "no free connection within `timeout`; raise `connections`"
             )
         raise EngineFailure(FailureCause.TIMEOUT, "no answer to anybody within `timeout`")
-
-    def _leave(self) -> None:
-        with self._lock:
-            while self._waiting:
-                place = self._waiting.popleft()
-                try:
-                    place.set_result(None)
-                except InvalidStateError:  # it waits no longer
-                    continue
-                return
-            self._free += 1
 
 
 def _cut(began: bool, problem: str) -> Lost | EngineFailure:  # noqa: FBT001 -- whether an answer did

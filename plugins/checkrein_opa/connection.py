@@ -12,10 +12,16 @@ from checkrein.flow import Flow
 
 from .waiting import Ready
 
-__all__ = ["MAX_IDLE", "Connection", "late"]
+__all__ = ["GRACE", "MAX_IDLE", "Connection", "late"]
 
 MAX_IDLE: Final = 30.0
 """Seconds after which an unused connection is not used again: what stands between may have forgotten it."""
+
+GRACE: Final = 1.0
+"""Seconds after the first look past a deadline for which what is there is still read: it had come by then.
+
+Whoever sends without a pause would be read from for ever otherwise.
+"""
 
 _PIECE: Final = 65536
 
@@ -36,6 +42,7 @@ class Connection:
         self.sock = sock
         self.spoiled = False
         self._used_at = monotonic()
+        self._late_at: float | None = None
         self._came = b""
         self._ended = False
         self._tls: ssl.SSLObject | None = None
@@ -110,6 +117,7 @@ class Connection:
     def rest(self) -> None:
         """Remember that it was used just now."""
         self._used_at = monotonic()
+        self._late_at = None
 
     def close(self) -> None:
         """Close this process's end; may be called again."""
@@ -142,8 +150,17 @@ class Connection:
     def _wait(self, deadline: float) -> Flow[None]:
         """Wait for something to read, and read it."""
         yield Ready(self.sock, deadline)
-        if not self._listen():
+        if not self._listen() or self._lingers(deadline):
             _not_late(deadline)
+
+    def _lingers(self, deadline: float) -> bool:
+        """Whether it has been read from for long since its deadline."""
+        if not late(deadline):
+            return False
+        if self._late_at is None:
+            self._late_at = monotonic()
+            return False
+        return monotonic() - self._late_at >= GRACE
 
     def _listen(self) -> bool:
         """Read what is there; tell whether the other end has spoken or ended."""

@@ -33,7 +33,8 @@ class Readiness:
 
     def __init__(self, look: Callable[[float], Flow[Response]]) -> None:
         self._look = look
-        self._lock = threading.Lock()
+        # A look whose event loop was closed over it ends when it is collected: in the middle of anything.
+        self._lock = threading.RLock()
         self._looking: Future[None] | None = None
         self._seen_at = -PERIOD
         self._seen: EngineFailure | None = None

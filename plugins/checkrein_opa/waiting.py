@@ -8,9 +8,11 @@ comes to look (another engine's evaluation may have held the whole process up).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import select
 import socket
+import weakref
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from time import monotonic
@@ -47,22 +49,19 @@ class Ready:
         """Wait without blocking the event loop."""
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[None] = loop.create_future()
-
-        def wake() -> None:
-            if not woken.done():
-                woken.set_result(None)
-
-        timer = loop.call_later(max(0.0, self.deadline - monotonic()), wake)
-        loop.add_reader(self.sock, wake)
+        timer = loop.call_later(max(0.0, self.deadline - monotonic()), _wake, woken)
+        loop.add_reader(self.sock, _wake, woken)
         if self.write:
-            loop.add_writer(self.sock, wake)
+            loop.add_writer(self.sock, _wake, woken)
         try:
             await woken
         finally:
             timer.cancel()
-            loop.remove_reader(self.sock)
-            if self.write:
-                loop.remove_writer(self.sock)
+            # A loop that was closed over this question has forgotten its sockets, and refuses to forget one.
+            if not loop.is_closed():
+                loop.remove_reader(self.sock)
+                if self.write:
+                    loop.remove_writer(self.sock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +84,23 @@ class Await:
         """Wait without blocking the event loop."""
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[None] = loop.create_future()
-
-        def wake() -> None:
-            if not woken.done():
-                woken.set_result(None)
+        # Weak: what another thread works on must not keep a question whose event loop was closed over it.
+        waiter = weakref.ref(woken)
 
         def done(_: Future[Any]) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(wake)
+            future = waiter()
+            if future is not None:
+                with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+                    loop.call_soon_threadsafe(_wake, future)
 
-        timer = loop.call_later(max(0.0, self.deadline - monotonic()), wake)
+        timer = loop.call_later(max(0.0, self.deadline - monotonic()), _wake, woken)
         self.future.add_done_callback(done)
         try:
             await woken
         finally:
             timer.cancel()
+
+
+def _wake(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)

@@ -333,6 +333,20 @@ def test_names_are_resolved_and_each_of_their_addresses_tried(
     assert b"\r\nHost: opa.internal:%d\r\n" % server.port in server.questions[0]
 
 
+def test_a_literal_address_of_ipv6_is_dialled_as_one_and_named_in_brackets(
+    scripted, engine_of, ask, question, monkeypatch
+):
+    server = scripted(permits)
+
+    def resolve(host, port, **_):
+        assert (host, port) == ("fd00::1", 8181)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert ask(engine_of("http://[fd00::1]:8181"), question()).effect is Effect.PERMIT
+    assert b"\r\nHost: [fd00::1]:8181\r\n" in server.questions[0]
+
+
 def test_a_silent_address_leaves_time_for_the_next_one(scripted, engine_of, ask, question, monkeypatch):
     server = scripted(lambda call: call.stop.wait(0.05) or call.send(PERMIT))
     with contextlib.ExitStack() as stack:

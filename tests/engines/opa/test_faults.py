@@ -1,6 +1,7 @@
 """What a server can do wrong, and the cause that each comes to: only outages may ever open."""
 
 import json
+import socket
 from itertools import product
 
 import pytest
@@ -8,6 +9,8 @@ from scripted import answer
 
 from checkrein import Effect
 from checkrein.errors import EngineFailure
+from checkrein.flow import run
+from checkrein_opa import connection
 
 TRUE = b'{"result":true}'
 LONG = "\x01" * 3_000_000  # 18 MB of JSON: more than any socket takes at once
@@ -182,6 +185,59 @@ def test_the_deadline_is_one_for_the_whole_answer_and_not_for_each_piece(scripte
     assert caught.value.cause == "timeout"
     server.__exit__()
     assert sent[0] < 10_000
+
+
+def test_a_head_that_trickles_meets_the_deadline(scripted, engine_of, ask, question):
+    head = b"HTTP/1.1 200 OK\r\nX: " + b"y" * 10_000 + b"\r\n"
+    server = scripted(lambda call: call.drip(head, 0.005))
+    with pytest.raises(EngineFailure) as caught:
+        ask(engine_of(server, timeout=0.1), question())
+    assert caught.value.cause == "timeout"
+
+
+FLOODS = {
+    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 100_000,
+    "interim answers": b"HTTP/1.1 102 Processing\r\n\r\n" * 2_000,
+    "head": b"HTTP/1.1 200 OK\r\n" + b"X: yyyyyyyyyyyyyyyy\r\n" * 500_000,  # 10 MB
+    "body": b"HTTP/1.0 200 OK\r\n\r\n" + b" " * 10_000_000,
+}
+
+
+@pytest.fixture
+def no_grace(monkeypatch):
+    """What comes after the first look past the deadline is too late."""
+    monkeypatch.setattr(connection, "GRACE", 0.0)
+
+
+@pytest.mark.usefixtures("no_grace")
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_server_that_sends_without_a_pause_is_not_read_for_ever(scripted, engine_of, ask, question, flood):
+    def script(call):
+        call.send(FLOODS[flood])
+        while not call.stop.is_set():
+            call.send(FLOODS[flood][-6_000:])
+
+    with pytest.raises(EngineFailure) as caught:
+        ask(engine_of(scripted(script), timeout=0.2), question())
+    # In chunks of a byte even the most that is read is seconds of work.
+    assert caught.value.cause in ({"timeout"} if flood == "chunks" else {"invalid_answer", "timeout"})
+
+
+@pytest.mark.usefixtures("no_grace")
+def test_what_is_there_after_the_deadline_is_read_and_what_still_comes_is_not():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(0)
+        kept = connection.Connection(ours)
+        theirs.send(b"a")
+        assert run(kept.receive(0.0)) == b"a"
+        kept.rest()
+        theirs.send(b"b")
+        assert run(kept.receive(0.0)) == b"b"  # the next question's first look
+        theirs.send(b"c")
+        with pytest.raises(EngineFailure) as caught:
+            run(kept.receive(0.0))
+        assert caught.value.cause == "timeout"
 
 
 def test_the_deadline_is_one_for_all_tries(scripted, engine_of, ask, question):

@@ -98,6 +98,49 @@ async def test_a_cancelled_question_passes_its_cancellation_on_and_gives_its_pla
     assert server.connections == 2
 
 
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_loop_that_is_closed_over_its_questions_takes_no_place_with_it(
+    scripted, engine_of, question, new_loop
+):
+    """One question waits for its answer, another one for its place; both end with their loop, in silence."""
+    reached = threading.Event()
+
+    def script(call):
+        if call.number == 1:
+            reached.set()
+            call.hang()
+        call.send(PERMIT)
+
+    engine = engine_of(scripted(script), connections=1)
+
+    async def begin():
+        tasks = [asyncio.ensure_future(engine.aevaluate(question())) for _ in range(2)]
+        await asyncio.to_thread(reached.wait, 10)
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in tasks)
+
+    loop = new_loop()
+    loop.set_exception_handler(lambda *_: None)  # that tasks are destroyed is the point
+    loop.run_until_complete(begin())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    gc.collect()
+    assert engine.evaluate(question()).effect is Effect.PERMIT
+
+
+def test_an_interrupted_question_gives_its_place_back(scripted, engine_of, question, monkeypatch):
+    engine = engine_of(scripted(permits), connections=1)
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("checkrein_opa.waiting.Ready.perform", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            engine.evaluate(question())
+    assert engine.evaluate(question()).effect is Effect.PERMIT
+
+
 async def test_an_answer_that_has_come_counts_however_late_the_loop_looks(scripted, engine_of, question):
     """Another engine's evaluation can hold the process up past the deadline: that is no outage of OPA."""
     answered = threading.Event()
@@ -233,7 +276,7 @@ def test_a_fork_in_the_middle_of_everything_leaves_the_child_no_locked_lock(scri
     server = scripted(permits)
     engine = engine_of(server, connections=1)
     asked = question()
-    with engine._client._lock, engine._readiness._lock:
+    with engine._client._dialler._lock, engine._readiness._lock:
         child = os.fork()
         if child == 0:
             code = 1
