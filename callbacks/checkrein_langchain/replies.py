@@ -98,7 +98,7 @@ def _forces_tool(options: Mapping[str, Any]) -> bool:
     for key in _CHOICES:
         choice = options.get(key)
         if isinstance(choice, Mapping):
-            choice = choice.get("mode") or choice.get("type")
-        if choice and choice not in _FREE:
+            choice = choice.get("mode") or choice.get("type") or choice
+        if choice and not (isinstance(choice, str) and choice in _FREE):
             return True
     return False
