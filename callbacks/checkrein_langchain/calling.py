@@ -1,0 +1,104 @@
+"""How LangChain calls a tool and takes its errors, done again for the tool inside a governed one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from inspect import signature
+from typing import Any, Final, get_type_hints
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import ToolException
+
+import checkrein
+
+from .outputs import as_content
+
+__all__ = ["PASSING", "RedactedToolError", "Telling", "chain_of", "wanted", "without_deltas"]
+
+_LONGEST_CHAIN: Final = 16
+
+# LangGraph's errors are its control flow: an interrupt of a tool, a command to its parent.
+PASSING: tuple[type[Exception], ...] = (checkrein.PolicyDenied,)
+_deltas: ContextVar[Any] | None = None
+try:
+    from langgraph.errors import GraphBubbleUp
+    from langgraph.pregel import _tools
+except ImportError:  # LangGraph is optional
+    pass
+else:
+    PASSING = (checkrein.PolicyDenied, GraphBubbleUp)
+    _deltas = getattr(_tools, "_tool_call_writer", None)
+
+
+class RedactedToolError(ToolException):
+    """What a tool raised, as far as policy lets it be told."""
+
+    def __init__(self, content: Any) -> None:
+        super().__init__(content if isinstance(content, str) else as_content(content))
+        self.content = content
+
+
+class Telling:
+    """How a tool tells of its own errors, but for those that were redacted: they are told as they are."""
+
+    def __init__(self, flag: Any) -> None:
+        self.flag = flag
+
+    def __call__(self, error: ToolException) -> Any:
+        """What to tell of an error."""
+        if isinstance(error, RedactedToolError):
+            return error.content
+        if callable(self.flag):
+            return self.flag(error)
+        if isinstance(self.flag, str):
+            return self.flag
+        return error.args[0] if error.args else "Tool execution error"
+
+
+def wanted(method: Callable[..., Any], config: RunnableConfig, manager: Any) -> dict[str, Any]:
+    """What LangChain would pass to a tool besides its arguments.
+
+    Args:
+        method: of the tool.
+        config: of the call.
+        manager: of the run.
+    """
+    given: dict[str, Any] = {}
+    if "run_manager" in signature(method).parameters:
+        given["run_manager"] = manager
+    for name, kind in _hints(method).items():
+        if kind is RunnableConfig or RunnableConfig in getattr(kind, "__args__", ()):
+            given[name] = config
+    return given
+
+
+def _hints(method: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(method)
+    except Exception:  # noqa: BLE001 -- annotations of other people's code may name what is not there
+        return {}
+
+
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it was raised from or in: traces show all of them."""
+    one: BaseException | None = error
+    for _ in range(_LONGEST_CHAIN):
+        if one is None:
+            return
+        yield one
+        one = one.__cause__ or one.__context__
+
+
+@contextmanager
+def without_deltas() -> Iterator[None]:
+    """Withhold what a tool streams of its output while it runs: nobody has judged it."""
+    if _deltas is None:
+        yield
+        return
+    token = _deltas.set(None)
+    try:
+        yield
+    finally:
+        _deltas.reset(token)
