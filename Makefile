@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test lint stranger bench lock
+.PHONY: demo test matrix lint stranger bench lock
 .DEFAULT_GOAL := test
 
 .venv/ready: requirements/dev.lock requirements/opa-engine.lock pyproject.toml
@@ -20,6 +20,10 @@ demo: .venv/ready
 
 test: .venv/ready
 	$(BIN)/pytest -n auto --dist loadfile
+
+# Every way of calling a model, every stage, every fault: requests and characters that leaked. Any leak fails.
+matrix: .venv/ready
+	$(BIN)/pytest tests/matrix --matrix -q -n auto
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

@@ -1,0 +1,98 @@
+"""The bypass matrix: every cell is a test, and `make matrix` prints what was counted in all of them."""
+
+import json
+from collections import defaultdict
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from checkrein.testing import Upstream
+
+
+def pytest_addoption(parser):
+    parser.addoption("--matrix", action="store_true", help="print the matrix")
+
+
+@pytest.fixture(scope="session")
+def provider():
+    with Upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def upstream(provider):
+    from bypass_counting import ANSWER  # noqa: PLC0415 -- on the path once tests are collected
+
+    provider.wait()
+    provider.clear()
+    provider.reply = ANSWER
+    return provider
+
+
+@pytest.fixture
+def cell(record_property):
+    """Keep what a cell came to, for the table: it travels with the report, from whichever worker."""
+
+    def keep(half, mechanism, way, fault, counted):
+        record_property(
+            "cell",
+            json.dumps(
+                [half, mechanism, way, fault.kind, str(fault.stage or ""), counted.leaks, counted.outcome]
+            ),
+        )
+
+    return keep
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Print the matrix, one table for each mechanism."""
+    if not config.getoption("--matrix"):
+        return
+    cells = [
+        json.loads(value)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == "cell" and report.when == "call"
+    ]
+    console = Console(width=120)
+    for title, rows in _by(cells, 2).items():
+        console.print(_table(" · ".join(title), rows))
+    leaks = sum(cell[5] for cell in cells)
+    console.print(
+        f"{len(cells)} cells, {leaks} leaked requests and characters",
+        style="bold red" if leaks else "bold green",
+    )
+
+
+def _by(cells, depth):
+    grouped = defaultdict(list)
+    for cell in cells:
+        grouped[tuple(cell[:depth])].append(cell)
+    return grouped
+
+
+def _table(title, cells):
+    kinds = list(dict.fromkeys(cell[3] for cell in cells))
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("way")
+    for kind in kinds:
+        table.add_column(kind, justify="right")
+    for (_, _, way), row in _by(cells, 3).items():
+        table.add_row(way, *(_shown([cell for cell in row if cell[3] == kind]) for kind in kinds))
+    return table
+
+
+def _shown(cells):
+    """The leaks of one kind of fault over all stages; where the mechanism denies instead, that is said."""
+    if not cells:
+        return ""
+    leaks = sum(cell[5] for cell in cells)
+    if leaks:
+        return f"[bold red]{leaks} LEAKED[/]"
+    outcomes = {cell[6] for cell in cells}
+    denied = cells[0][3] in {"permit", "redact"} and "denied" in outcomes
+    if cells[0][3] == "permit" and not denied:
+        return "passed"
+    return "[yellow]0, denies[/]" if denied else "[green]0[/]"
