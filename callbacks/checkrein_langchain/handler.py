@@ -24,6 +24,7 @@ from checkrein.vocabulary import Entity, Origin, Stage
 from .blocking import Blocking, Run, named
 from .callers import note_caller
 from .facade import is_guarded_by
+from .gated import is_gated
 from .guarded import GUARDED_STAGES
 from .listening import (
     heard_model,
@@ -118,7 +119,7 @@ class PolicyCallbackHandler(Blocking, BaseCallbackHandler):
     ) -> None:
         """Judge the prompt of a chat model."""
         if is_guarded_by(serialized, self.pep):
-            self._remember(run_id, Run(current_identity(), Entity(type="model", id="guarded"), guarded=True))
+            self._remember(run_id, _governed())
             return
         params = kwargs.get("invocation_params") or {}
         sent = [message for one in messages for message in one]
@@ -196,6 +197,9 @@ class PolicyCallbackHandler(Blocking, BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Judge the arguments of a tool before it runs."""
+        if is_gated(self.pep, "tool"):
+            self._remember(run_id, _governed())
+            return
         # Not the run's name, which a caller chooses.
         run = Run(self._who(metadata or {}), named("tool", (serialized or {}).get("name")))
         if self.pep.node.covers(Stage.TOOL_CALL):
@@ -212,7 +216,7 @@ class PolicyCallbackHandler(Blocking, BaseCallbackHandler):
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Judge what a tool gave back."""
         run = self._forget(run_id) or Run(self._who({}), named("tool", None))
-        if self.pep.node.covers(Stage.TOOL_RESULT):
+        if not run.guarded and self.pep.node.covers(Stage.TOOL_RESULT):
             self._judge(Stage.TOOL_RESULT, run, read_tool_output(output, self._most), {"operation": "tool"})
 
     @override
@@ -231,6 +235,9 @@ class PolicyCallbackHandler(Blocking, BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Remember who asked which retriever."""
+        if is_gated(self.pep, "retriever"):
+            self._remember(run_id, _governed())
+            return
         told = metadata or {}
         self._remember(run_id, Run(self._who(told), named("retriever", told.get("ls_retriever_name"))))
 
@@ -238,7 +245,7 @@ class PolicyCallbackHandler(Blocking, BaseCallbackHandler):
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> None:
         """Judge retrieved documents, all of them at once."""
         run = self._forget(run_id) or Run(self._who({}), named("retriever", None))
-        if self.pep.node.covers(Stage.TOOL_RESULT):
+        if not run.guarded and self.pep.node.covers(Stage.TOOL_RESULT):
             self._judge(
                 Stage.TOOL_RESULT, run, read_documents(documents, self._most), {"operation": "retrieval"}
             )
@@ -247,3 +254,8 @@ class PolicyCallbackHandler(Blocking, BaseCallbackHandler):
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Forget the run."""
         self._forget(run_id)
+
+
+def _governed() -> Run:
+    """A run that asks policy itself."""
+    return Run(current_identity(), Entity(type="model", id="guarded"), guarded=True)
