@@ -637,3 +637,30 @@ def test_no_line_is_wider_than_the_terminal(run, logged, width):
     path, log, _ = logged(asked(Stage.PRE_PROMPT, "call 55"), asked(Stage.MODEL_SELECTION, "hi"))
     result = run("explain", "--log", log, "--id", "call-1", "-c", path, width=width)
     assert max(map(len, result.stdout.splitlines())) <= width
+
+
+def test_of_several_candidates_each_is_told_and_none_is_asked_again(run, tmp_path):
+    (tmp_path / "policies.cedar").write_text(CEDAR)
+    settings = tmp_path / "checkrein.yaml"
+    settings.write_text(CEDAR_SETTINGS)
+    pep = EnforcementPoint.from_settings(settings)
+    models = [
+        Entity(type="model", id=f"[red]{size}", properties={"size": size}) for size in ("small", "large")
+    ]
+    request = AccessRequest(
+        stage=Stage.MODEL_SELECTION, subject=ALICE, resource=Entity(type="model", id="any")
+    )
+    decision = pep.filter_candidates(request, models)
+    pep.close()
+    arguments = ("--log", tmp_path / "decisions.jsonl", "--id", decision.decision_id, "--config", settings)
+
+    shown = run("explain", *arguments).stdout
+    assert "[red]small  permitted" in shown
+    assert "[red]large  refused  tier.model_size" in shown
+    assert "not asked: it judged several candidates" in shown
+
+    (told,) = json.loads(run("explain", *arguments, "--json").stdout)["decisions"]
+    assert told["candidates"] == [
+        {"id": "[red]small", "permitted": True, "codes": []},
+        {"id": "[red]large", "permitted": False, "codes": ["tier.model_size"]},
+    ]

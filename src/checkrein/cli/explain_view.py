@@ -66,6 +66,9 @@ def report(record: Record) -> Told:
             _picked(one, ("type", "properties", "id", "state")) for one in _listed(record, "obligations")
         ],
         "changes": dict(_mapping(record.get("changes"))),
+        "candidates": [
+            _picked(one, ("id", "permitted", "codes", "enforced")) for one in _listed(record, "candidates")
+        ],
         "settings_revision": record.get("settings_revision"),
     }
 
@@ -179,6 +182,8 @@ def render(told: Told, *, first: bool) -> Iterator[RenderableType]:
     yield from section("answers", *(_answered(one) for one in told["answers"]))
     if not told["answers"]:
         yield indented(plain("no engine was asked", FAINT))
+    if told["candidates"]:
+        yield from section("candidates", *map(_candidate, told["candidates"]))
     yield from section("why", field_grid(_why(told)))
     if "again" in told:
         yield from section("asked again, under the present policies", *_again(told["again"]))
@@ -258,6 +263,17 @@ def _details(answer: Mapping[str, Any]) -> Iterator[tuple[str, RenderableType]]:
         yield "revision", plain(answer["revision"])
     if answer.get("note"):
         yield "note", plain(answer["note"], WARNING)
+
+
+def _candidate(candidate: Mapping[str, Any]) -> RenderableType:
+    permitted = candidate.get("permitted") is True
+    said = plain(candidate.get("id"), "bold") + plain("  ")
+    said += plain("permitted", GOOD) if permitted else plain("refused", BAD)
+    if candidate.get("enforced") is False:
+        said += plain(" (monitor)", FAINT)
+    codes = candidate.get("codes")
+    why = ", ".join(map(str, codes)) if isinstance(codes, list) else ""
+    return said + plain(f"  {why}" if why else "", FAINT)
 
 
 def _why(told: Told) -> Iterator[tuple[str, RenderableType]]:

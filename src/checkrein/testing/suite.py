@@ -12,7 +12,7 @@ import pytest
 
 from checkrein.decision import Decision
 from checkrein.enforcement import EnforcementPoint
-from checkrein.engine import PolicyEngine
+from checkrein.engine import LocatingEngine, PolicyEngine
 from checkrein.scenarios import Scenario, arun_scenario, run_scenario
 from checkrein.vocabulary import AccessRequest, Entity, Stage, Verdict
 
@@ -173,6 +173,17 @@ class EngineSuite(Endurance):
                 for obligation in answer.obligations:
                     spoil(obligation.properties)
             assert summary_of(ask(engine, one)) == before
+
+    def test_a_policy_stands_in_a_file_at_a_line_or_nobody_says_where(self, engine: PolicyEngine) -> None:
+        """An engine that locates its policies does so for those that its verdicts name, and for no other."""
+        if not isinstance(engine, LocatingEngine):
+            return
+        for scenario in self.scenarios():
+            answer = ask(engine, asked(scenario.request()))
+            for policy in answer.policy_ids if isinstance(answer, Verdict) else ():
+                place = engine.locate(policy)
+                assert place is None or (type(place[0]) is str and place[0] and place[1] >= 1)
+        assert engine.locate("no policy is called like this") is None
 
     def test_a_stage_that_it_does_not_answer_is_not_permitted(self, engine: PolicyEngine) -> None:
         """A combination skips it there; whoever asks it all the same gets no permit."""
