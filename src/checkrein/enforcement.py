@@ -244,7 +244,7 @@ class EnforcementPoint:
             if decision.denied or (at_end and plan is None):
                 return self._record(_with_model(decision, original))
             target = plan.route if plan else None
-            if plan is not None:
+            if plan is not None and decision.obligations:
                 own = tuple(one.obligation for one in decision.obligations if one.obligation.type != "route")
                 carried = own if at_end else (*carried, *own)
             if target in (None, request.resource.id):
@@ -428,7 +428,9 @@ class EnforcementPoint:
             effect=outcome.effect,
             failure=outcome.failure,
             reasons=reasons,
-            obligations=tuple([DischargedObligation(obligation=one, state=state) for one in obligations]),
+            obligations=tuple([DischargedObligation(obligation=one, state=state) for one in obligations])
+            if obligations
+            else (),
             changes=changes,
             answers=judgement.answers,
             findings=evaluation.findings if evaluation else (),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Final
 
 __all__ = ["new_id"]
+
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def new_id() -> str:
     """A UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then random bits."""
-    milliseconds = f"{time.time_ns() // 1_000_000:012x}"
-    random = os.urandom(10).hex()
-    variant = "89ab"[int(random[3], 16) & 3]
-    return f"{milliseconds[:8]}-{milliseconds[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[7:19]}"
+    digits = ((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10)).hex()
+    variant = _VARIANT[digits[16]]
+    return f"{digits[:8]}-{digits[8:12]}-7{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"

@@ -39,6 +39,9 @@ def conclude(judgement: Judgement, stage: Stage, open_on: Mapping[Stage, Sequenc
     `unreachable`) of a remote engine that `open_on` names for this stage: a caller must not be able to
     provoke an opening, and nonsense is not an outage.
     """
+    if judgement.effect is Effect.PERMIT and not judgement.failures:
+        # The most frequent by far; by place, for a name for each field costs four times as much.
+        return Outcome(True, False, Effect.PERMIT, None, judgement.reasons)  # noqa: FBT003
     if judgement.effect in (Effect.DENY, Effect.NOT_APPLICABLE):
         default = "denied" if judgement.effect is Effect.DENY else "not_applicable"
         return Outcome(
@@ -52,9 +55,5 @@ def conclude(judgement: Judgement, stage: Stage, open_on: Mapping[Stage, Sequenc
         cause = (closing or judgement.failures)[0].cause
         reasons = (Reason(code=f"failure.{cause}"), *judgement.reasons)
         return Outcome(permitted=not closing, failed_open=not closing, failure=cause, reasons=reasons)
-    if judgement.effect is None:
-        # No engine, no failure: nothing was asked, so nothing permits.
-        return Outcome(
-            permitted=False, effect=Effect.NOT_APPLICABLE, reasons=(Reason(code="not_applicable"),)
-        )
-    return Outcome(permitted=True, effect=Effect.PERMIT, reasons=judgement.reasons)
+    # No engine, no failure: nothing was asked, so nothing permits.
+    return Outcome(permitted=False, effect=Effect.NOT_APPLICABLE, reasons=(Reason(code="not_applicable"),))

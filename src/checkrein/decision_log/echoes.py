@@ -12,7 +12,7 @@ from checkrein.decision import Decision
 
 from .encoding import encode
 
-__all__ = ["Echoes", "hide"]
+__all__ = ["Echoes", "hide", "speaks"]
 
 _LONGEST: Final = 512
 # A run of this many code points is an echo when it starts at a multiple of them in a text: so every text of
@@ -20,6 +20,16 @@ _LONGEST: Final = 512
 _RUN: Final = 16
 # With more findings than this nothing is shown, instead of being searched for each of them.
 _MOST_FINDINGS: Final = 1000
+
+
+def speaks(event: EventDict) -> bool:
+    """Whether an event, laid out by `concluded`, has any words of a policy or an engine in it."""
+    if event["obligations"] or event["reasons"]:
+        return True
+    for answer in event["answers"]:  # noqa: SIM110 -- a generator costs more than looking
+        if "detail" in answer:
+            return True
+    return False
 
 
 def hide(event: EventDict, repeats: Callable[[str], bool], longest_property: int) -> None:
@@ -30,8 +40,6 @@ def hide(event: EventDict, repeats: Callable[[str], bool], longest_property: int
         repeats: whether words must not be shown.
         longest_property: code points of a string of an obligation that are shown.
     """
-    if not (event["obligations"] or event["reasons"] or any("detail" in one for one in event["answers"])):
-        return
     said = [(one, "message", _LONGEST) for one in event["reasons"] if "message" in one]
     said += [(one, "detail", _LONGEST) for one in event["answers"] if "detail" in one]
     for one in event["obligations"]:

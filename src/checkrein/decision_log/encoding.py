@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 import orjson
@@ -38,9 +37,11 @@ def encode(event: Mapping[str, Any], text: int = 0) -> bytes:
         UTF-8 with a line end, the only one in it.
     """
     bound = MAX_RECORD + _BYTES * text
-    mark = "replaced"
-    with suppress(orjson.JSONEncodeError):
+    try:
         line = _line(event)
+    except orjson.JSONEncodeError:
+        mark = "replaced"
+    else:
         if len(line) <= bound:
             return line
         mark = "truncated"

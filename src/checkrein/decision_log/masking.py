@@ -17,7 +17,7 @@ from checkrein.detection import Span
 from checkrein.redaction import redact
 from checkrein.vocabulary import AccessRequest
 
-from .echoes import Echoes, hide
+from .echoes import Echoes, hide, speaks
 from .recording import named
 from .settings import Content
 
@@ -59,17 +59,19 @@ class Masking:
                 self._unstored.popitem(last=False)
         no_store = event["call_id"] in self._unstored
         content: Content = "facts" if no_store or not decision.document else self._content
-        if content == "full":
+        if not speaks(event):
+            pass
+        elif content == "full":
             hide(event, lambda _: False, sys.maxsize)
         else:
             hide(event, (lambda _: True) if no_store else Echoes(decision), _LONGEST)
-        refused = None if decision.document else _refused(decision.request)
-        event["input"] = refused or self._input(event, decision, content)
+        shown = self._input(event, decision, content) if decision.document else _refused(decision.request)
+        event["input"] = shown
         return event
 
-    def _digest(self, text: str | bytes) -> str:
+    def _digest(self, text: bytes) -> str:
         digest = self._hash.copy()
-        digest.update(text if isinstance(text, bytes) else text.encode())
+        digest.update(text)
         return digest.hexdigest()
 
     def _input(self, event: EventDict, decision: Decision, content: Content) -> dict[str, Any]:
@@ -79,8 +81,7 @@ class Masking:
         for key in _TEXTS:
             if key in context:
                 shown[key] = self._segments(event, decision, context[key], content)
-        findings = context.get("findings", [])
-        _list(shown, "findings", findings, len(findings))
+        _add(shown, "findings", context.get("findings", []))
         return {**decision.document, "context": shown}
 
     def _facts(self, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,7 +89,10 @@ class Masking:
         omitted: list[str] = []
         for key, value in context.items():
             if key in _FACTS:
-                shown[key] = _short(value)
+                kind = type(value)
+                # Encoding is one call, and where all of a fact is short, so is everything in it.
+                short = (kind is dict or kind is list) and len(orjson.dumps(value)) <= _LONGEST
+                shown[key] = value if short else _short(value)
             elif key not in _OWN:
                 if value is None or isinstance(value, int | float):
                     shown[key[:_LONGEST]] = value
@@ -97,7 +101,7 @@ class Masking:
         if omitted:
             shown["omitted"] = omitted[:_MOST]
         tool = context.get("tool")
-        if isinstance(tool, Mapping):
+        if tool is not None and isinstance(tool, Mapping):
             shown["tool"] = {key: named(tool[key]) for key in ("name", "call_id") if key in tool}
             if "arguments" in tool:
                 shown["tool"]["arguments"] = self._arguments(tool["arguments"])
@@ -112,37 +116,47 @@ class Masking:
     def _segments(
         self, event: EventDict, decision: Decision, facts: Mapping[str, Any], content: Content
     ) -> dict[str, Any]:
-        spans: dict[int, list[Span]] = defaultdict(list)
-        for found in decision.findings if content == "masked" else ():
-            start = facts["segments"][found.segment]["start"]
-            spans[found.segment].append(Span(found.type, found.start - start, found.end - start))
+        # Where the document has no text, no detector has read it: it could not be masked.
+        spans = None if content == "facts" or "text" not in facts else _spans(decision, facts, content)
         entries = []
-        for index, seen in enumerate(facts["segments"][:_MOST]):
-            text = decision.request.segments[index].text
-            entry = {**seen, "digest": self._digest(text)}
-            if content != "full" and seen["role"] not in _ROLES and not _NAME.fullmatch(str(seen["role"])):
+        for index, seen in enumerate(facts["segments"]):
+            text, role = decision.request.segments[index].text, seen["role"]
+            entry = {**seen, "digest": self._digest(text.encode())}
+            if role not in _ROLES and content != "full" and not _NAME.fullmatch(str(role)):
                 entry["role"] = "other"
-            # Where the document has no text, no detector has read it: it could not be masked.
-            if content != "facts" and "text" in facts:
+            if spans is not None:
                 entry["text"] = redact(text, spans[index])[0]
                 event["text"] += len(entry["text"])
             entries.append(entry)
-        shown = {key: value for key, value in facts.items() if key != "text"}
-        _list(shown, "segments", entries, len(facts["segments"]))
+            if len(entries) >= _MOST:
+                break
+        shown = dict(facts)
+        shown.pop("text", None)
+        shown["segments"] = entries
+        if len(facts["segments"]) > _MOST:
+            shown["segments_omitted"] = len(facts["segments"]) - _MOST
         return shown
 
 
-def _list(shown: dict[str, Any], key: str, items: Sequence[Any], count: int) -> None:
+def _spans(decision: Decision, facts: Mapping[str, Any], content: Content) -> Mapping[int, list[Span]]:
+    """What is masked, by segment."""
+    spans: dict[int, list[Span]] = defaultdict(list)
+    for found in decision.findings if content == "masked" else ():
+        start = facts["segments"][found.segment]["start"]
+        spans[found.segment].append(Span(found.type, found.start - start, found.end - start))
+    return spans
+
+
+def _add(shown: dict[str, Any], key: str, items: Sequence[Any]) -> None:
     shown[key] = items[:_MOST]
-    if count > _MOST:
-        shown[f"{key}_omitted"] = count - _MOST
+    if len(items) > _MOST:
+        shown[f"{key}_omitted"] = len(items) - _MOST
 
 
 def _short(value: Any) -> Any:
     """A fact with its strings and lists cut: facts are names and numbers."""
     if isinstance(value, str):
         return value[:_LONGEST]
-    # Encoding is one call, and where all of a fact is short, so is everything in it.
     if isinstance(value, dict | list) and len(orjson.dumps(value)) <= _LONGEST:
         return value
     if isinstance(value, dict):

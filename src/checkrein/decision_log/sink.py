@@ -19,6 +19,7 @@ __all__ = ["Sink"]
 # The writer gathers this long, or this many events, so that it does not take the GIL record by record.
 _GATHER: Final = 0.05
 _BATCH: Final = 512
+_WAKING: Final = frozenset({1, _BATCH})
 # Code points of text that take a slot of their own, so that what is queued is bounded in size as well.
 _TEXT_SLOT: Final = 4096
 _PAUSES: Final = (0.01, 1.0)
@@ -42,7 +43,8 @@ class Sink:
 
     def _begin(self) -> None:
         # A signal handler that records or closes may enter both again.
-        self._done = Condition(RLock())
+        self._lock = RLock()
+        self._done = Condition(self._lock)
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._thread: Thread | None = None
         self._queue: deque[tuple[bytes, int]] = deque()
@@ -59,7 +61,7 @@ class Sink:
 
     def reserve(self) -> bool:
         """Set a slot aside; False when there is none."""
-        with self._done:
+        with self._lock:
             free = self._room > 0 and not self._closing
             self._room -= free
             self._reserved += free
@@ -67,7 +69,7 @@ class Sink:
 
     def release(self) -> None:
         """Give back a slot that was set aside."""
-        with self._done:
+        with self._lock:
             taken = min(self._reserved, 1)
             self._reserved -= taken
             self._room += taken
@@ -82,7 +84,7 @@ class Sink:
             reserved: take the slot that was set aside for it.
             owed: keep it should another event have taken that slot, one that had none set aside.
         """
-        with self._done:
+        with self._lock:
             claimed = reserved and self._reserved > 0
             if claimed:
                 self.release()
@@ -92,14 +94,14 @@ class Sink:
             self._room -= 1 + text // _TEXT_SLOT
             self._accepted += 1
             self._queue.append((line, text))
-            if len(self._queue) in {1, _BATCH}:
+            if len(self._queue) in _WAKING:
                 self._wake.put(None)
             if self._thread is None:
                 self._start()
 
     def lose(self, reason: str) -> None:
         """Count an event that is lost before it is queued."""
-        with self._done:
+        with self._lock:
             self.counts[reason] += 1
 
     def flush(self, timeout: float) -> bool:
@@ -180,7 +182,7 @@ class Sink:
         while self._queue and len(self._lines) + slots < _BATCH:
             line, text = self._queue.popleft()
             slots += text // _TEXT_SLOT
-            with self._done:
+            with self._lock:
                 self._room += text // _TEXT_SLOT
             self._lines.append(line)
 
