@@ -51,7 +51,7 @@ class UpstreamRequest:
     raw: bytes = field(repr=False)
 
 
-Answer = Failure | dict[str, Any] | Iterator[dict[str, Any]]
+Answer = Failure | bytes | dict[str, Any] | Iterator[dict[str, Any]]
 
 
 def failure(status: int, message: str) -> Failure:
@@ -238,6 +238,9 @@ class _Connection(BaseHTTPRequestHandler):
         if isinstance(answer, Failure):
             default = failure(answer.status, "the test says so").body
             self._send(answer.status, default if answer.body is None else answer.body, answer.headers)
+        elif isinstance(answer, bytes):
+            self._begin(200, {"Content-Type": "audio/mpeg", "Content-Length": len(answer)})
+            self._finish(answer)
         elif isinstance(answer, dict):
             self._send(200, answer, {})
         else:

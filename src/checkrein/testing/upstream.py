@@ -9,17 +9,30 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from .completions import InvalidRequestError, Message, chat, complete, embed, read_reply, strings_of
+from .media import draw, moderate, rerank, speak, transcribe
+from .messages import count_message_tokens, generate_content, message
 from .responses import respond
 from .serving import Answer, Failure, Server, Traffic, UpstreamRequest, failure
 
 __all__ = ["Upstream"]
 
 _ANSWERS: Final[Mapping[str, Callable[[Mapping[str, Any], Sequence[Message], int], Answer]]] = {
+    "/v1/audio/speech": speak,
+    "/v1/audio/transcriptions": transcribe,
     "/v1/chat/completions": chat,
     "/v1/completions": complete,
     "/v1/embeddings": embed,
+    "/v1/images/edits": draw,
+    "/v1/images/generations": draw,
+    "/v1/messages": message,
+    "/v1/messages/count_tokens": count_message_tokens,
+    "/v1/moderations": moderate,
+    "/v1/rerank": rerank,
     "/v1/responses": respond,
 }
+_GENERATE: Final = ":generateContent"
+# What is sent there is a form with a file.
+_FORMS: Final = frozenset({"/v1/audio/transcriptions", "/v1/images/edits"})
 
 OneReply = str | Mapping[str, Any] | Failure
 Reply = OneReply | Callable[[dict[str, Any]], OneReply]
@@ -35,7 +48,9 @@ class Upstream:
         assert "secret" not in upstream.texts
 
     It answers `/v1/chat/completions` and `/v1/completions` (streamed or not, `n` choices), `/v1/responses`
-    (streamed or not), `/v1/embeddings` and `/v1/models`. Its tokens are words. A reply is
+    (streamed or not), `/v1/embeddings`, `/v1/images/generations`, `/v1/images/edits`, `/v1/moderations`,
+    `/v1/rerank`, `/v1/audio/speech`, `/v1/audio/transcriptions` and `/v1/models`; Anthropic's `/v1/messages`
+    (streamed or not) and its `count_tokens`; Google's `...:generateContent`. Its tokens are words. A reply is
 
     * a string: the text;
     * `{"name": ..., "arguments": {...}}`: a tool call; arguments that are a string go out unchanged;
@@ -46,7 +61,8 @@ class Upstream:
       `with` ends, and the client sees status 400, which no client retries;
     * a list of all these: one per request, the last repeats.
 
-    Embeddings have their own answer; of a reply they take the failure alone.
+    Embeddings, moderations, rerankings and speech have their own answer; of a reply they take the failure
+    alone. Of images the reply is the revised prompt.
 
     Args:
         reply: what to answer; may be assigned later, too.
@@ -213,13 +229,14 @@ class Upstream:
         if path == "/v1/models":
             models = [{"id": one, "object": "model", "created": 0, "owned_by": "test"} for one in self.models]
             return {"object": "list", "data": models}
-        if path not in _ANSWERS:
+        answer = generate_content if path.endswith(_GENERATE) else _ANSWERS.get(path)
+        if answer is None:
             return failure(404, f"no such path: {path}")
         try:
             messages = self._reply_to(request)
             if isinstance(messages, Failure):
                 return messages
-            return _ANSWERS[path](request.body, messages, self.chunk_size)
+            return answer(request.body, messages, self.chunk_size)
         except InvalidRequestError as error:
             return failure(400, str(error))
         except Exception as error:  # noqa: BLE001 -- the test's own function: raised where the `with` ends
@@ -227,12 +244,12 @@ class Upstream:
             return failure(400, f"the reply of the test raised `{type(error).__name__}`")
 
     def _reply_to(self, request: UpstreamRequest) -> Failure | Sequence[Message]:
-        if not request.body:
+        if not request.body and request.path.partition("?")[0] not in _FORMS:
             raise InvalidRequestError("the body must be a JSON object")
         reply = self._replies.next()
         if callable(reply):
             # Read anew: what the test's function does to the body leaves the record alone.
-            reply = reply(json.loads(request.raw))
+            reply = reply(json.loads(request.raw) if request.body else {})
         return reply if isinstance(reply, Failure) else read_reply(reply)
 
 
