@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from threading import Lock
+from threading import Lock, local
 from types import FrameType
 from typing import Any, Final, Protocol, cast
 
@@ -26,6 +26,19 @@ class Tripping(Protocol):
         """Refuse a call of a text model whose answer may come from a cache, of which no handler is told."""
 
 
+class _Looked(local):
+    """Tells the first of the two times that LangChain asks for a handler, further up in the same function."""
+
+    frame = 0
+    at = 0
+
+    def is_first(self, frame: FrameType) -> bool:
+        """Whether it is not asked for a second time in this frame."""
+        again = self.frame == id(frame) and frame.f_lasti > self.at
+        self.frame, self.at = id(frame), frame.f_lasti
+        return not again
+
+
 class _Everywhere:
     """Stands where LangChain looks for a `ContextVar`: no context is without it, and none can unset it."""
 
@@ -33,13 +46,15 @@ class _Everywhere:
         self.handler: Tripping | None = None
         self.registered = False
         self.lock = Lock()
+        self.looked = _Looked()
 
     def get(self) -> Tripping | None:
         """The handler; LangChain asks for it whenever it configures the callbacks of a call."""
         handler = self.handler
         if handler is not None:
-            model = _cached_text_model(sys._getframe(1))  # noqa: SLF001 -- see `_cached_text_model`
-            if model is not None:
+            around = sys._getframe(1)  # noqa: SLF001 -- see `_cached_text_model`
+            model = _cached_text_model(around)
+            if model is not None and self.looked.is_first(around):
                 handler.refuse_cached(model)
         return handler
 
