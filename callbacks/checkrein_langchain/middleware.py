@@ -135,8 +135,7 @@ class PolicyMiddleware(AgentMiddleware[PolicyState, Any, Any]):
         notes = Notes(getattr(request.runtime, "stream_writer", None))
         with listening(model.pep, notes.tell):
             answer = yield Execute(handler, request.override(model=model))
-        asked = {one.request.stage for one in notes.decisions}
-        if not asked.issuperset(_ASKED):
+        if not _was_governed(notes):
             self._refuse(request.model, notes)
         response = ModelResponse(result=[answer]) if isinstance(answer, AIMessage) else answer
         return ExtendedModelResponse(response, Command(update={_DECISIONS: notes.taken}))
@@ -171,3 +170,9 @@ class PolicyMiddleware(AgentMiddleware[PolicyState, Any, Any]):
         if not self._warned and "_chain_" in getattr(handler, "__qualname__", ""):
             self._warned = True
             warnings.warn(_NOT_LAST, PolicyWarning, stacklevel=2)
+
+
+def _was_governed(notes: Notes) -> bool:
+    """Whether an answer is the guarded model's: policy judged it, or denied the call and so replied itself."""
+    asked = {one.request.stage for one in notes.decisions}
+    return asked.issuperset(_ASKED) or any(one.denied for one in notes.decisions)
