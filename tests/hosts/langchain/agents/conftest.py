@@ -1,4 +1,4 @@
-"""What the tests of agents share: a real agent, every way of running it, and all that can be seen of a run."""
+"""What the tests of agents share: a real agent, every way of running it, all that is seen of a run."""
 
 import asyncio
 from types import SimpleNamespace
@@ -102,7 +102,7 @@ def said(message="", **call):
 
 @pytest.fixture
 def office(lab):
-    """An agent with its provider: `office.run(way, point, tools=[...])` gives all that can be seen of a run."""
+    """An agent with its provider: `office.run(way, point, tools=[...])` gives all that is seen of a run."""
     saver = InMemorySaver()
 
     def run(way, point, text="hello", *, tools=(), around=(), after=(), given=None, config=None, **options):
@@ -120,7 +120,7 @@ def office(lab):
         async def use():
             async with httpx.AsyncClient(verify=False, trust_env=False) as client:
                 async for one in ASYNC[way](build(lab.chat(http_async_client=client)), source, known):
-                    got.append(one)
+                    got.append(one)  # noqa: PERF401 -- what came before an error counts
 
         try:
             if way in SYNC:
@@ -144,7 +144,14 @@ def office(lab):
             results=[one for one in values.get("messages", []) if isinstance(one, ToolMessage)],
         )
 
-    return SimpleNamespace(run=run, saver=saver, said=said, kept=kept, lab=lab, upstream=lab.upstream)
+    def calls(**arguments):
+        """Let the provider call the tool, then say that it is done."""
+        call = {"id": "call_1", "name": "look", "arguments": arguments or {"who": "bob"}}
+        lab.upstream.reply = [{"tool_calls": [call]}, "done"]
+
+    return SimpleNamespace(
+        run=run, calls=calls, saver=saver, said=said, kept=kept, lab=lab, upstream=lab.upstream
+    )
 
 
 @pytest.fixture

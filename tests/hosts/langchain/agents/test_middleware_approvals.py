@@ -26,22 +26,17 @@ def yes(question, approver="ann"):
     return {"approved": True, "approver": approver, "digest": question["digest"]}
 
 
-@pytest.fixture
-def calls(office):
+@pytest.fixture(autouse=True)
+def called(office):
     """The provider calls the tool, then says that it is done."""
-
-    def make(**arguments):
-        office.upstream.reply = [office.said(name="look", arguments=arguments or {"who": "bob"}), "done"]
-
-    make()
-    return make
+    office.calls()
 
 
 def resume(office, mode, point, desk, answer, **options):
     return office.run(mode, point, tools=[desk.tool], given=Command(resume=answer), **options)
 
 
-def test_a_tool_waits_for_an_approval_and_then_runs_once(lab, office, desk, calls, mode):
+def test_a_tool_waits_for_an_approval_and_then_runs_once(lab, office, desk, mode):
     point = lab.govern({Stage.TOOL_CALL: ASK})
 
     waiting = office.run(mode, point, tools=[desk.tool], config=as_subject("alice"))
@@ -67,7 +62,7 @@ def test_a_tool_waits_for_an_approval_and_then_runs_once(lab, office, desk, call
     assert done.messages[-1].content == "done"
 
 
-def test_the_approval_is_in_the_record_and_policy_sees_it(lab, office, desk, calls, mode):
+def test_the_approval_is_in_the_record_and_policy_sees_it(lab, office, desk, mode):
     point = lab.govern({Stage.TOOL_CALL: ASK})
     (question,) = asked(office.run(mode, point, tools=[desk.tool]))
 
@@ -80,7 +75,7 @@ def test_the_approval_is_in_the_record_and_policy_sees_it(lab, office, desk, cal
     assert len({one.call_id for one in records}) == 1
 
 
-def test_policy_can_refuse_an_approver(lab, office, desk, calls, mode):
+def test_policy_can_refuse_an_approver(lab, office, desk, mode):
     def answer(q):
         given = q.document["context"].get("approval", {}).get("approvers", [])
         return deny("own_approval") if q.document["subject"]["id"] in given else ASK
@@ -94,7 +89,7 @@ def test_policy_can_refuse_an_approver(lab, office, desk, calls, mode):
     assert "own_approval" in done.results[0].content
 
 
-def test_the_subject_is_the_one_for_whom_the_graph_is_resumed(lab, office, desk, calls, mode):
+def test_the_subject_is_the_one_for_whom_the_graph_is_resumed(lab, office, desk, mode):
     point = lab.govern({Stage.TOOL_CALL: ASK})
     (question,) = asked(office.run(mode, point, tools=[desk.tool], config=as_subject("alice")))
 
@@ -122,7 +117,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_any_other_answer_is_a_recorded_denial(lab, office, desk, calls, mode, wrong):
+def test_any_other_answer_is_a_recorded_denial(lab, office, desk, mode, wrong):
     point = lab.govern({Stage.TOOL_CALL: ASK})
     (question,) = asked(office.run(mode, point, tools=[desk.tool]))
 
@@ -141,7 +136,7 @@ def test_any_other_answer_is_a_recorded_denial(lab, office, desk, calls, mode, w
     assert done.messages[-1].content == "done"
 
 
-def test_an_approval_does_not_hold_for_arguments_that_were_changed_since(lab, office, desk, calls):
+def test_an_approval_does_not_hold_for_arguments_that_were_changed_since(lab, office, desk):
     point = lab.govern({Stage.TOOL_CALL: ASK})
     waiting = office.run("invoke", point, tools=[desk.tool])
     (question,) = asked(waiting)
@@ -162,8 +157,8 @@ def test_an_approval_does_not_hold_for_arguments_that_were_changed_since(lab, of
     assert [one.status for one in done["messages"] if one.type == "tool"] == ["error"]
 
 
-def test_the_approver_sees_and_approves_what_is_left_after_redaction(lab, office, desk, calls, mode):
-    calls(who=f"bob {lab.secret}")
+def test_the_approver_sees_and_approves_what_is_left_after_redaction(lab, office, desk, mode):
+    office.calls(who=f"bob {lab.secret}")
     approval = obligation("require_approval", approvers=["ann"])
     point = lab.govern({Stage.TOOL_CALL: permit(REDACT, approval)})
 
@@ -176,7 +171,7 @@ def test_the_approver_sees_and_approves_what_is_left_after_redaction(lab, office
     assert desk.calls == [("bob [REDACTED:secret]", "here")]
 
 
-def test_every_obligation_has_to_be_approved(lab, office, desk, calls, mode):
+def test_every_obligation_has_to_be_approved(lab, office, desk, mode):
     both = [obligation("require_approval", approvers=names) for names in (["ann"], ["cy", "di"])]
     point = lab.govern({Stage.TOOL_CALL: permit(*both)})
 
@@ -194,7 +189,7 @@ def test_every_obligation_has_to_be_approved(lab, office, desk, calls, mode):
     assert point.records[-5].document["context"]["approval"]["approvers"] == ["di", "ann"]
 
 
-def test_the_same_approver_does_not_approve_for_others(lab, office, desk, calls, mode):
+def test_the_same_approver_does_not_approve_for_others(lab, office, desk, mode):
     both = [obligation("require_approval", approvers=names) for names in (["ann"], ["cy"])]
     point = lab.govern({Stage.TOOL_CALL: permit(*both)})
 
@@ -206,7 +201,7 @@ def test_the_same_approver_does_not_approve_for_others(lab, office, desk, calls,
     assert done.results[0].status == "error"
 
 
-def test_one_who_is_named_by_both_obligations_meets_both(lab, office, desk, calls, mode):
+def test_one_who_is_named_by_both_obligations_meets_both(lab, office, desk, mode):
     both = [obligation("require_approval", approvers=names) for names in (["ann", "cy"], ["di", "ann"])]
     point = lab.govern({Stage.TOOL_CALL: permit(*both)})
 
@@ -216,7 +211,7 @@ def test_one_who_is_named_by_both_obligations_meets_both(lab, office, desk, call
     assert desk.calls == [("bob", "here")]
 
 
-def test_a_policy_that_wants_ever_more_approvals_gets_none(lab, office, desk, calls):
+def test_a_policy_that_wants_ever_more_approvals_gets_none(lab, office, desk):
     def answer(q):
         given = len(q.document["context"].get("approval", {}).get("approvers", []))
         return permit(obligation("require_approval", approvers=[f"boss {given}"]))
@@ -259,7 +254,8 @@ def test_parallel_calls_can_be_approved_one_after_the_other(lab, office, desk, m
     office.upstream.reply = [{"tool_calls": several}, "done"]
     point = lab.govern({Stage.TOOL_CALL: ASK})
     waiting = office.run(mode, point, tools=[desk.tool])
-    bob, zoe = waiting.got[-1]["__interrupt__"]
+    asked_for = {one.value["arguments"]["who"]: one for one in waiting.got[-1]["__interrupt__"]}
+    bob, zoe = asked_for["bob"], asked_for["zoe"]
 
     waiting = resume(office, mode, point, desk, {zoe.id: yes(zoe.value)})
     assert desk.calls == [("zoe", "here")]
@@ -272,7 +268,7 @@ def test_parallel_calls_can_be_approved_one_after_the_other(lab, office, desk, m
     assert [one.status for one in done.results] == ["success", "success"]
 
 
-def test_a_tool_that_interrupts_itself_is_resumed_after_its_approval(lab, office, desk, calls, mode):
+def test_a_tool_that_interrupts_itself_is_resumed_after_its_approval(lab, office, desk, mode):
     @tool
     def look(who: str) -> str:
         """Look somebody up."""
@@ -291,7 +287,7 @@ def test_a_tool_that_interrupts_itself_is_resumed_after_its_approval(lab, office
     assert done.results[0].content == "found it"
 
 
-def test_a_policy_that_has_changed_its_mind_is_asked_again(lab, office, desk, calls, mode):
+def test_a_policy_that_has_changed_its_mind_is_asked_again(lab, office, desk, mode):
     point = lab.govern({Stage.TOOL_CALL: ASK})
     (question,) = asked(office.run(mode, point, tools=[desk.tool]))
 
@@ -302,7 +298,7 @@ def test_a_policy_that_has_changed_its_mind_is_asked_again(lab, office, desk, ca
     assert "no" in done.results[0].content
 
 
-def test_where_nobody_can_be_asked_the_tool_is_denied(lab, office, desk, calls, mode):
+def test_where_nobody_can_be_asked_the_tool_is_denied(lab, office, desk, mode):
     point = lab.govern({Stage.TOOL_CALL: ASK})
 
     done = office.run(mode, point, tools=[desk.tool], checkpointer=None)
@@ -315,7 +311,7 @@ def test_where_nobody_can_be_asked_the_tool_is_denied(lab, office, desk, calls, 
     assert "require_approval" not in asked_of.document["context"]["supported_obligations"]
 
 
-def test_under_monitor_nobody_is_asked(lab, office, desk, calls, mode):
+def test_under_monitor_nobody_is_asked(lab, office, desk, mode):
     point = lab.govern({Stage.TOOL_CALL: ASK}, enforcement={"default": "monitor"})
 
     done = office.run(mode, point, tools=[desk.tool])
@@ -324,7 +320,7 @@ def test_under_monitor_nobody_is_asked(lab, office, desk, calls, mode):
     assert done.results[0].content == "found it"
 
 
-def test_an_installed_handler_does_not_block_what_was_approved(lab, office, desk, calls, mode):
+def test_an_installed_handler_does_not_block_what_was_approved(lab, office, desk, mode):
     point = lab.govern({Stage.TOOL_CALL: ASK})
     uninstall = PolicyCallbackHandler(point.pep).install()
     try:
@@ -337,7 +333,7 @@ def test_an_installed_handler_does_not_block_what_was_approved(lab, office, desk
     assert done.error is None
 
 
-def test_what_was_approved_and_nothing_else_is_run_by_those_after_it(lab, office, desk, calls, mode):
+def test_what_was_approved_and_nothing_else_is_run_by_those_after_it(lab, office, desk, mode):
     class Sly(AgentMiddleware):
         def wrap_tool_call(self, request, handler):
             return handler(request.override(tool_call={**request.tool_call, "args": {"who": "eve"}}))

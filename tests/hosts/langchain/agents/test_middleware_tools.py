@@ -1,4 +1,4 @@
-"""Tools of an agent: what is denied does not run, what is redacted is seen by nobody, in every way of running."""
+"""Tools of an agent: what is denied does not run, what is redacted nobody sees, in every way of running."""
 
 import pytest
 from langchain.tools import ToolRuntime
@@ -37,22 +37,17 @@ DENIALS = {
 }
 
 
-@pytest.fixture
-def calls(office):
+@pytest.fixture(autouse=True)
+def called(office):
     """The provider calls the tool, then says that it is done."""
-
-    def make(**arguments):
-        office.upstream.reply = [office.said(name="look", arguments=arguments or {"who": "bob"}), "done"]
-
-    make()
-    return make
+    office.calls()
 
 
 # Before it runs
 
 
 @pytest.mark.parametrize("denial", DENIALS)
-def test_a_denied_tool_does_not_run_and_the_model_is_told_so(lab, office, desk, calls, mode, denial):
+def test_a_denied_tool_does_not_run_and_the_model_is_told_so(lab, office, desk, mode, denial):
     point = lab.govern(engine=DENIALS[denial](Stage.TOOL_CALL))
 
     done = office.run(mode, point, tools=[desk.tool])
@@ -69,8 +64,8 @@ def test_a_denied_tool_does_not_run_and_the_model_is_told_so(lab, office, desk, 
     assert done.messages[-1].content == "done"
 
 
-def test_a_denied_tool_does_not_run_in_any_way(lab, office, desk, calls, run_way):
-    calls(who=lab.secret)
+def test_a_denied_tool_does_not_run_in_any_way(lab, office, desk, run_way):
+    office.calls(who=lab.secret)
     engine = StaticEngine(
         dict.fromkeys(Stage, permit()) | {Stage.POST_COMPLETION: REDACT, Stage.TOOL_CALL: deny("no")}
     )
@@ -83,7 +78,7 @@ def test_a_denied_tool_does_not_run_in_any_way(lab, office, desk, calls, run_way
     assert done.results[0].status == "error"
 
 
-def test_policy_sees_the_tool_its_arguments_and_the_model(lab, office, desk, calls, mode):
+def test_policy_sees_the_tool_its_arguments_and_the_model(lab, office, desk, mode):
     point = lab.govern()
 
     office.run(mode, point, tools=[desk.tool])
@@ -101,8 +96,8 @@ def test_policy_sees_the_tool_its_arguments_and_the_model(lab, office, desk, cal
     assert result.document["context"]["model"] == "gpt-4o"
 
 
-def test_redacted_arguments_reach_the_tool_redacted(lab, office, desk, calls, mode):
-    calls(who=f"bob {lab.secret}", where="there")
+def test_redacted_arguments_reach_the_tool_redacted(lab, office, desk, mode):
+    office.calls(who=f"bob {lab.secret}", where="there")
     point = lab.govern({Stage.TOOL_CALL: REDACT})
 
     done = office.run(mode, point, tools=[desk.tool])
@@ -111,7 +106,7 @@ def test_redacted_arguments_reach_the_tool_redacted(lab, office, desk, calls, mo
     assert done.results[0].content == "found it"
 
 
-def test_a_text_in_place_of_the_only_argument_reaches_the_tool(lab, office, desk, calls, mode):
+def test_a_text_in_place_of_the_only_argument_reaches_the_tool(lab, office, desk, mode):
     point = lab.govern({Stage.TOOL_CALL: permit(obligation("replace", text="eve"))})
 
     office.run(mode, point, tools=[desk.tool])
@@ -119,8 +114,8 @@ def test_a_text_in_place_of_the_only_argument_reaches_the_tool(lab, office, desk
     assert desk.calls == [("eve", "here")]
 
 
-def test_a_text_in_place_of_several_arguments_would_be_another_call(lab, office, desk, calls, mode):
-    calls(who="bob", where="there")
+def test_a_text_in_place_of_several_arguments_would_be_another_call(lab, office, desk, mode):
+    office.calls(who="bob", where="there")
     point = lab.govern({Stage.TOOL_CALL: permit(obligation("replace", text="eve"))})
 
     done = office.run(mode, point, tools=[desk.tool])
@@ -142,8 +137,8 @@ def test_a_tool_that_nobody_registered_is_asked_about_as_well(lab, office, desk,
     assert "not a valid tool" in judged[0].request.segments[0].text
 
 
-def test_what_a_tool_says_of_wrong_arguments_is_judged(lab, office, desk, calls, mode):
-    calls(wrong=lab.secret)
+def test_what_a_tool_says_of_wrong_arguments_is_judged(lab, office, desk, mode):
+    office.calls(wrong=lab.secret)
     point = lab.govern({Stage.TOOL_RESULT: REDACT})
 
     done = office.run(mode, point, tools=[desk.tool])
@@ -153,7 +148,7 @@ def test_what_a_tool_says_of_wrong_arguments_is_judged(lab, office, desk, calls,
     assert done.results[0].status == "error"
 
 
-def test_monitoring_lets_a_tool_run(lab, office, desk, calls, mode):
+def test_monitoring_lets_a_tool_run(lab, office, desk, mode):
     point = lab.govern(
         {Stage.TOOL_CALL: deny("no"), Stage.TOOL_RESULT: deny("no")}, enforcement={"default": "monitor"}
     )
@@ -196,15 +191,8 @@ def give(desk, lab, kind):
     return desk.tool
 
 
-@pytest.fixture
-def numbered(office):
-    """The provider calls the tool under a known id."""
-    call = {"id": "call_1", "name": "look", "arguments": {"who": "bob"}}
-    office.upstream.reply = [{"tool_calls": [call]}, "done"]
-
-
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_redacted_result_is_seen_by_nobody(lab, office, desk, numbered, run_way, kind):
+def test_a_redacted_result_is_seen_by_nobody(lab, office, desk, run_way, kind):
     point = lab.govern({Stage.TOOL_RESULT: REDACT})
 
     done = office.run(run_way, point, tools=[give(desk, lab, kind)])
@@ -217,7 +205,7 @@ def test_a_redacted_result_is_seen_by_nobody(lab, office, desk, numbered, run_wa
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_denied_result_is_seen_by_nobody(lab, office, desk, numbered, run_way, kind):
+def test_a_denied_result_is_seen_by_nobody(lab, office, desk, run_way, kind):
     point = lab.govern({Stage.TOOL_RESULT: deny("no")})
 
     done = office.run(run_way, point, tools=[give(desk, lab, kind)])
@@ -232,7 +220,7 @@ def test_a_denied_result_is_seen_by_nobody(lab, office, desk, numbered, run_way,
 
 
 @pytest.mark.parametrize("denial", DENIALS)
-def test_a_result_that_policy_cannot_permit_is_withheld(lab, office, desk, numbered, mode, denial):
+def test_a_result_that_policy_cannot_permit_is_withheld(lab, office, desk, mode, denial):
     desk.answer = lab.secret
     point = lab.govern(engine=DENIALS[denial](Stage.TOOL_RESULT))
 
@@ -243,7 +231,7 @@ def test_a_result_that_policy_cannot_permit_is_withheld(lab, office, desk, numbe
     assert done.results[0].status == "error"
 
 
-def test_an_artifact_is_judged_and_the_tools_own_is_left_alone(lab, office, numbered, run_way):
+def test_an_artifact_is_judged_and_the_tools_own_is_left_alone(lab, office, run_way):
     own = [Document(f"it is {lab.secret}", metadata={"from": lab.secret, "page": 7})]
 
     @tool(response_format="content_and_artifact")
@@ -262,7 +250,7 @@ def test_an_artifact_is_judged_and_the_tools_own_is_left_alone(lab, office, numb
     assert lab.raw(own) > 0
 
 
-def test_a_text_in_place_of_a_result_is_all_that_is_left(lab, office, desk, numbered, mode):
+def test_a_text_in_place_of_a_result_is_all_that_is_left(lab, office, desk, mode):
     desk.answer = {"a": "one", "b": "two"}
     point = lab.govern({Stage.TOOL_RESULT: permit(obligation("replace", text="nothing to see"))})
 
@@ -272,14 +260,11 @@ def test_a_text_in_place_of_a_result_is_all_that_is_left(lab, office, desk, numb
 
 
 @pytest.mark.parametrize("handled", [True, "sorry", lambda error: f"oh: {error}", False])
-def test_what_a_tool_raises_is_judged(lab, office, numbered, mode, handled):
+def test_what_a_tool_raises_is_judged(lab, office, mode, handled):
     @tool
     def look(who: str) -> str:
         """Look somebody up."""
-        try:
-            raise KeyError(lab.secret)
-        except KeyError:
-            raise ToolException(f"no {lab.secret}") from None
+        raise ToolException(f"no {lab.secret}") from KeyError(lab.secret)
 
     look.handle_tool_error = handled
     point = lab.govern({Stage.TOOL_RESULT: REDACT})
@@ -294,7 +279,7 @@ def test_what_a_tool_raises_is_judged(lab, office, numbered, mode, handled):
         assert "[REDACTED:secret]" in str(done.error)
 
 
-def test_an_error_that_policy_denies_becomes_an_error_message_without_it(lab, office, desk, numbered, mode):
+def test_an_error_that_policy_denies_becomes_an_error_message_without_it(lab, office, desk, mode):
     desk.error = RuntimeError(lab.secret)
     point = lab.govern({Stage.TOOL_RESULT: deny("no")})
 
@@ -305,7 +290,7 @@ def test_an_error_that_policy_denies_becomes_an_error_message_without_it(lab, of
     assert done.results[0].status == "error"
 
 
-def test_an_error_that_policy_permits_is_raised_as_it_is(lab, office, desk, numbered, mode):
+def test_an_error_that_policy_permits_is_raised_as_it_is(lab, office, desk, mode):
     desk.error = RuntimeError("plain")
 
     done = office.run(mode, lab.govern(), tools=[desk.tool])
@@ -313,7 +298,7 @@ def test_an_error_that_policy_permits_is_raised_as_it_is(lab, office, desk, numb
     assert done.error is desk.error
 
 
-def test_a_command_is_judged_with_everything_that_it_changes(lab, office, numbered, run_way):
+def test_a_command_is_judged_with_everything_that_it_changes(lab, office, run_way):
     @tool
     def look(who: str) -> Command:
         """Look somebody up."""
@@ -329,7 +314,7 @@ def test_a_command_is_judged_with_everything_that_it_changes(lab, office, number
     assert [one["stage"] for one in done.decisions].count("tool_result") == 1
 
 
-def test_a_denied_command_changes_nothing(lab, office, numbered, run_way):
+def test_a_denied_command_changes_nothing(lab, office, run_way):
     @tool
     def look(who: str) -> Command:
         """Look somebody up."""
@@ -344,7 +329,7 @@ def test_a_denied_command_changes_nothing(lab, office, numbered, run_way):
     assert done.results[0].status == "error"
 
 
-def test_what_cannot_be_read_is_withheld(lab, office, desk, numbered, mode):
+def test_what_cannot_be_read_is_withheld(lab, office, desk, mode):
     round_and_round = [lab.secret]
     round_and_round.append(round_and_round)
 
@@ -362,7 +347,7 @@ def test_what_cannot_be_read_is_withheld(lab, office, desk, numbered, mode):
     assert lab.raw(*done.seen) == 0
 
 
-def test_an_object_is_shown_as_the_text_that_was_judged(lab, office, desk, numbered, mode):
+def test_an_object_is_shown_as_the_text_that_was_judged(lab, office, desk, mode):
     class Thing:
         def __str__(self):
             return f"thing {lab.secret}"
@@ -376,7 +361,7 @@ def test_an_object_is_shown_as_the_text_that_was_judged(lab, office, desk, numbe
     assert done.results[0].content == "{'thing': thing [REDACTED:secret], 'when': 1}"
 
 
-def test_what_a_tool_streams_while_it_runs_is_withheld(lab, office, numbered, run_way):
+def test_what_a_tool_streams_while_it_runs_is_withheld(lab, office, run_way):
     @tool
     def look(who: str, runtime: ToolRuntime) -> str:
         """Look somebody up."""
@@ -391,7 +376,7 @@ def test_what_a_tool_streams_while_it_runs_is_withheld(lab, office, numbered, ru
     assert lab.raw(*done.seen) == 0
 
 
-def test_a_tool_that_answers_the_user_itself_answers_as_judged(lab, office, desk, numbered, run_way):
+def test_a_tool_that_answers_the_user_itself_answers_as_judged(lab, office, desk, run_way):
     desk.answer = lab.secret
     desk.tool.return_direct = True
 
