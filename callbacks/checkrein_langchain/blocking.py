@@ -85,7 +85,7 @@ class Blocking:
             PolicyDenied: the call is denied.
         """
         name = model._llm_type  # noqa: SLF001 -- LangChain has no public way
-        run = Run(self._who({}), Entity(type="model", id=name))
+        run = Run(self._who(), Entity(type="model", id=name))
         question = _ask(Stage.PRE_PROMPT, run, Surface(0), {})
         decision = self.pep.refuse(question, "cache_not_governed", _CACHE_HINT)
         if decision.denied:
@@ -138,8 +138,8 @@ class Blocking:
             decision = self.pep.report_failure(decision, NeedsGuardError())
         self._deny(run, decision, _HINT)
 
-    def _who(self, metadata: Mapping[str, Any]) -> Identity:
-        own = config_around(sys._getframe(1))  # noqa: SLF001 -- see `callers`
+    def _who(self, metadata: Mapping[str, Any] | None = None) -> Identity:
+        own = config_around(sys._getframe(1), metadata)  # noqa: SLF001 -- see `callers`
         config = own if carries_subject(own) else ensure_config()
         return identity_of(self.pep.settings, config, metadata, self._bound)
 

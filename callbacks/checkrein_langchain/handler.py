@@ -125,7 +125,7 @@ class PolicyCallbackHandler(Blocking, BaseCallbackHandler):
         sent = [message for one in messages for message in one]
         tools, _ = offered_tools(params, sent)
         context = {"tools": tools} if tools else {}
-        who, said = self._who(metadata or {}), tuple(said_in(sent, self._most))
+        who, said = self._who(metadata), tuple(said_in(sent, self._most))
         run = Run(who, heard_model(params, metadata or {}), self._attempt(who, parent_run_id, said), said)
         self._begin(run_id, run, read_chat(sent, params, self._most), params, context)
 
@@ -143,7 +143,7 @@ class PolicyCallbackHandler(Blocking, BaseCallbackHandler):
         """Judge the prompts of a text model."""
         params = kwargs.get("invocation_params") or {}
         surface = read_texts(prompts, "user", Origin.USER, self._most)
-        who, said = self._who(metadata or {}), tuple(prompts)
+        who, said = self._who(metadata), tuple(prompts)
         run = Run(who, heard_model(params, metadata or {}), self._attempt(who, parent_run_id, said), said)
         self._begin(run_id, run, surface, params, {"operation": "completion"})
 
@@ -164,7 +164,7 @@ class PolicyCallbackHandler(Blocking, BaseCallbackHandler):
         if run is not None and run.guarded:
             return
         about = response.llm_output or {}
-        run = run or Run(self._who({}), heard_model(about, {}))
+        run = run or Run(self._who(), heard_model(about, {}))
         generations = [one for choices in response.generations for one in choices]
         tokens, finish = tokens_of(generations, about), finish_reason(generations)
         if tokens and not was_cached(generations):
@@ -201,7 +201,7 @@ class PolicyCallbackHandler(Blocking, BaseCallbackHandler):
             self._remember(run_id, _governed())
             return
         # Not the run's name, which a caller chooses.
-        run = Run(self._who(metadata or {}), named("tool", (serialized or {}).get("name")))
+        run = Run(self._who(metadata), named("tool", (serialized or {}).get("name")))
         if self.pep.node.covers(Stage.TOOL_CALL):
             arguments = plain(inputs) if inputs is not None else {"input": input_str}
             surface = Surface(self._most)
@@ -215,7 +215,7 @@ class PolicyCallbackHandler(Blocking, BaseCallbackHandler):
     @override
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Judge what a tool gave back."""
-        run = self._forget(run_id) or Run(self._who({}), named("tool", None))
+        run = self._forget(run_id) or Run(self._who(), named("tool", None))
         if not run.guarded and self.pep.node.covers(Stage.TOOL_RESULT):
             self._judge(Stage.TOOL_RESULT, run, read_tool_output(output, self._most), {"operation": "tool"})
 
@@ -239,12 +239,12 @@ class PolicyCallbackHandler(Blocking, BaseCallbackHandler):
             self._remember(run_id, _governed())
             return
         told = metadata or {}
-        self._remember(run_id, Run(self._who(told), named("retriever", told.get("ls_retriever_name"))))
+        self._remember(run_id, Run(self._who(metadata), named("retriever", told.get("ls_retriever_name"))))
 
     @override
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> None:
         """Judge retrieved documents, all of them at once."""
-        run = self._forget(run_id) or Run(self._who({}), named("retriever", None))
+        run = self._forget(run_id) or Run(self._who(), named("retriever", None))
         if not run.guarded and self.pep.node.covers(Stage.TOOL_RESULT):
             self._judge(
                 Stage.TOOL_RESULT, run, read_documents(documents, self._most), {"operation": "retrieval"}

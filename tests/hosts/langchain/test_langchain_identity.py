@@ -6,15 +6,31 @@ import copy
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import TypedDict
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from langchain_core.documents import Document
+from langchain_core.language_models import FakeListChatModel, FakeListLLM
 from langchain_core.messages import HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.tools import tool
 from langchain_core.tracers.base import BaseTracer
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
+from langgraph.types import Command, interrupt
+from starlette.applications import Starlette
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
 from checkrein import Entity, acting_as
+from checkrein.testing import StaticEngine, permit
+from checkrein.vocabulary import Stage
 from checkrein_langchain import PolicyCallbackHandler, as_subject, guard
 
 ALICE = Entity(type="user", id="alice", properties={"tier": "pro", "token": "very-secret"})
@@ -262,3 +278,305 @@ def test_a_handler_reads_metadata_only_if_settings_trust_it(lab):
 
     assert (who(trusting), asserted(trusting)) == (("bob", "metadata"), True)
     assert who(doubting) == ("anonymous", "none")
+
+
+# A handler hears of a subject that no chain carries
+
+
+HANDLED = {
+    "invoke": lambda model, config: model.invoke("hi", config),
+    "batch": lambda model, config: model.batch(["hi", "ho"], config),
+    "stream": lambda model, config: list(model.stream("hi", config)),
+    "ainvoke": lambda model, config: asyncio.run(model.ainvoke("hi", config)),
+    "abatch": lambda model, config: asyncio.run(model.abatch(["hi", "ho"], config)),
+    "thread": lambda model, config: ThreadPoolExecutor(1).submit(model.invoke, "hi", config).result(),
+    "retry": lambda model, config: model.with_retry().invoke("hi", config),
+    "bound": lambda model, config: model.bind(stop=["x"]).with_config(tags=["t"]).invoke("hi", config),
+}
+UNJUDGED = {"unchecked": ["post_completion"]}
+BEFORE = {Stage.MODEL_SELECTION: permit(), Stage.PRE_PROMPT: permit()}
+
+
+def answering():
+    return FakeListChatModel(responses=["a", "b", "c"])
+
+
+@pytest.mark.parametrize("called", HANDLED)
+def test_a_handler_knows_for_whom_a_bare_model_was_called(lab, called):
+    point = lab.govern(engine=StaticEngine(BEFORE), **UNJUDGED)
+    config = as_subject(ALICE, {"callbacks": [PolicyCallbackHandler(point.pep)]})
+
+    with acting_as("mallory"):
+        HANDLED[called](answering(), config)
+
+    assert who(point) == ("alice", "bound")
+
+
+@pytest.mark.parametrize("called", HANDLED)
+def test_a_handler_takes_no_subject_of_an_earlier_call(lab, called):
+    point = lab.govern(engine=StaticEngine(BEFORE), **UNJUDGED)
+    handler = {"callbacks": [PolicyCallbackHandler(point.pep)]}
+
+    async def both():
+        await answering().ainvoke("hi", as_subject("alice", handler))
+        point.records.clear()
+        await answering().ainvoke("hi", handler)
+        if not called.startswith("a"):
+            HANDLED[called](answering(), handler)
+
+    asyncio.run(both())
+
+    assert who(point) == ("anonymous", "none")
+
+
+def test_a_handler_tells_calls_at_once_apart(lab):
+    point = lab.govern(engine=StaticEngine(BEFORE), **UNJUDGED)
+    handler = {"callbacks": [PolicyCallbackHandler(point.pep)]}
+    names = [f"user {number}" for number in range(20)]
+
+    async def all_of_them():
+        await asyncio.gather(*(answering().ainvoke(name, as_subject(name, handler)) for name in names))
+
+    asyncio.run(all_of_them())
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: answering().invoke(name, as_subject(name, handler)), names))
+
+    for one in point.records:
+        if one.request.stage is Stage.PRE_PROMPT:
+            assert one.request.segments[-1].text == one.request.subject.id
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_a_handler_knows_for_whom_tools_and_retrievers_are_called(lab, asynchronous):
+    point = lab.govern()
+    config = as_subject(ALICE, {"callbacks": [PolicyCallbackHandler(point.pep)]})
+
+    @tool
+    def look(place: str) -> str:
+        """Look somewhere."""
+        return place
+
+    class Retrieving(BaseRetriever):
+        def _get_relevant_documents(self, query, *, run_manager):
+            return [Document("found")]
+
+    for called, given in ((look, {"place": "here"}), (Retrieving(), "hi")):
+        point.records.clear()
+        if asynchronous:
+            asyncio.run(called.ainvoke(given, config))
+        else:
+            called.invoke(given, config)
+        assert who(point) == ("alice", "bound")
+
+
+def test_a_handler_knows_for_whom_a_text_model_is_called_unless_only_its_task_knows(lab):
+    point = lab.govern(engine=StaticEngine(BEFORE), **UNJUDGED)
+    model = FakeListLLM(responses=["a"], cache=False)
+    config = as_subject(ALICE, {"callbacks": [PolicyCallbackHandler(point.pep)]})
+
+    model.invoke("hi", config)
+    list(model.stream("hi", config))
+    model.batch(["hi", "ho"], config)
+    asyncio.run((RunnableLambda(lambda text: text) | model).ainvoke("hi", config))
+    assert who(point) == ("alice", "bound")
+
+    point.records.clear()
+    model.batch(["hi", "ho"], [config, as_subject("bob", config)])
+    assert who(point) == ("anonymous", "none")
+
+    # LangChain starts it in a task of its own, where nothing leads back to the config.
+    point.records.clear()
+    asyncio.run(model.ainvoke("hi", config))
+    assert who(point) == ("anonymous", "none")
+
+
+def test_a_tool_that_calls_a_model_for_somebody_else_is_told_apart(lab):
+    point = lab.govern()
+    handler = PolicyCallbackHandler(point.pep)
+
+    @tool
+    def ask(question: str) -> str:
+        """Ask a model."""
+        return answering().invoke(question, as_subject("bob", {"callbacks": [handler]})).text
+
+    ask.invoke({"question": "hi"}, as_subject("alice", {"callbacks": [handler]}))
+
+    by_stage = {one.request.stage: one.request.subject.id for one in point.records}
+    assert by_stage[Stage.TOOL_CALL] == by_stage[Stage.TOOL_RESULT] == "alice"
+    assert by_stage[Stage.PRE_PROMPT] == by_stage[Stage.POST_COMPLETION] == "bob"
+
+
+def test_an_installed_handler_knows_for_whom_a_call_is_made(lab):
+    point = lab.govern(engine=StaticEngine(BEFORE), **UNJUDGED)
+    uninstall = PolicyCallbackHandler(point.pep).install()
+    try:
+        for call in HANDLED.values():
+            call(answering(), as_subject(ALICE))
+    finally:
+        uninstall()
+
+    assert who(point) == ("alice", "bound")
+
+
+def test_a_subject_is_merged_into_the_config_of_a_call():
+    config = as_subject("alice", {"tags": ["t"], "configurable": {"thread_id": "7"}, "recursion_limit": 5})
+
+    (subject,) = as_subject("bob")["configurable"]
+    assert config["tags"] == ["t"]
+    assert config["recursion_limit"] == 5
+    assert config["configurable"]["thread_id"] == "7"
+    assert config["configurable"][subject].identity.subject.id == "alice"
+    assert as_subject("bob", config)["configurable"][subject].identity.subject.id == "bob"
+
+
+# Servers, pools and resumed graphs
+
+
+STREAMED = {
+    "stream": lambda model, user: model.stream("hi"),
+    "bound stream": lambda model, user: model.acting_as(user).stream("hi"),
+    "chain stream": lambda model, user: (RunnableLambda(lambda text: text) | model).stream(
+        "hi", as_subject(user)
+    ),
+    "astream": lambda model, user: model.astream("hi"),
+    "chain astream": lambda model, user: (RunnableLambda(lambda text: text) | model).astream(
+        "hi", as_subject(user)
+    ),
+    "events": lambda model, user: model.astream_events("hi", as_subject(user), version="v2"),
+}
+
+
+@pytest.mark.parametrize("streamed", STREAMED)
+@pytest.mark.parametrize("endpoint", ["sync", "async"])
+def test_a_streaming_response_keeps_the_subject_of_its_endpoint(lab, endpoint, streamed):
+    point = lab.govern()
+    model = guard(answering(), point.pep)
+    application = FastAPI()
+
+    def respond(user: str) -> StreamingResponse:
+        with acting_as(user):
+            chunks = STREAMED[streamed](model, user)
+        if hasattr(chunks, "__aiter__"):
+            return StreamingResponse(str(one) async for one in chunks)
+        return StreamingResponse(str(one) for one in chunks)
+
+    async def arespond(user: str) -> StreamingResponse:
+        return respond(user)
+
+    application.get("/chat", response_model=None)(respond if endpoint == "sync" else arespond)
+    with TestClient(application) as client:
+        for user in ("alice", "bob"):
+            point.records.clear()
+            answer = client.get("/chat", params={"user": user})
+            assert answer.status_code == 200
+            assert answer.text
+            assert who(point)[0] == user
+
+
+def test_two_streaming_responses_at_once_are_told_apart(lab):
+    point = lab.govern()
+    model = guard(answering(), point.pep)
+
+    def body(user):
+        with acting_as(user):
+            chunks = model.stream(user)
+        return (one.text for one in chunks)
+
+    async def respond(request):
+        return StreamingResponse(body(request.query_params["user"]))
+
+    users = [f"user {number}" for number in range(10)]
+    with (
+        TestClient(Starlette(routes=[Route("/chat", respond)])) as client,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        list(pool.map(lambda user: client.get("/chat", params={"user": user}), users))
+
+    prompts = [one.request for one in point.records if one.request.stage is Stage.PRE_PROMPT]
+    assert sorted(one.subject.id for one in prompts) == users
+    assert all(one.subject.id == one.segments[0].text for one in prompts)
+
+
+def test_a_thread_pool_keeps_the_subject_of_each_call(lab):
+    point = lab.govern()
+    model = guard(answering(), point.pep)
+    users = [f"user {number}" for number in range(10)]
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda user: model.invoke(user, as_subject(user)), users))
+        list(pool.map(lambda user: model.acting_as(user).invoke(user), users))
+
+    prompts = [one.request for one in point.records if one.request.stage is Stage.PRE_PROMPT]
+    assert len(prompts) == 2 * len(users)
+    assert all(one.subject.id == one.segments[0].text for one in prompts)
+
+
+class Talk(TypedDict, total=False):
+    first: str
+    second: str
+
+
+def pausing(model, saver):
+    """A graph that asks, waits for a human, and asks again."""
+    graph = StateGraph(Talk)
+    graph.add_node("first", lambda state: {"first": model.invoke("one").text})
+    graph.add_node("wait", lambda state: {"second": interrupt("go on?")})
+    graph.add_node("second", lambda state: {"second": model.invoke("two").text})
+    for start, end in pairwise([START, "first", "wait", "second"]):
+        graph.add_edge(start, end)
+    return graph.compile(checkpointer=saver)
+
+
+@pytest.mark.parametrize("handled", [False, True], ids=["guarded", "handler"])
+def test_a_resumed_graph_acts_for_whoever_resumes_it(lab, handled):
+    point = lab.govern()
+    saver = InMemorySaver()
+    model = answering() if handled else guard(answering(), point.pep)
+    graph = pausing(model, saver)
+    callbacks = [PolicyCallbackHandler(point.pep)] if handled else []
+    config = {"configurable": {"thread_id": "1"}, "callbacks": callbacks}
+
+    graph.invoke({}, as_subject("alice", config))
+    assert who(point) == ("alice", "bound")
+    point.records.clear()
+    graph.invoke(Command(resume="yes"), as_subject("bob", config))
+    assert who(point) == ("bob", "bound")
+
+    assert "alice" not in repr(saver.storage)
+
+
+def test_a_graph_that_is_resumed_for_nobody_acts_for_nobody(lab):
+    point = lab.govern()
+    graph = pausing(guard(answering(), point.pep), InMemorySaver())
+    config = {"configurable": {"thread_id": "1"}}
+
+    graph.invoke({}, as_subject("alice", config))
+    point.records.clear()
+    graph.invoke(Command(resume="yes"), config)
+
+    assert who(point) == ("anonymous", "none")
+
+
+def test_a_graph_around_a_bound_model_keeps_its_subject_when_it_is_resumed(lab):
+    point = lab.govern()
+    graph = pausing(guard(answering(), point.pep).acting_as("alice"), InMemorySaver())
+    config = {"configurable": {"thread_id": "1"}}
+
+    graph.invoke({}, config)
+    graph.invoke(Command(resume="yes"), config)
+
+    assert who(point) == ("alice", "bound")
+
+
+@pytest.mark.parametrize("bound", [{}, {"thread_id": "1"}], ids=["alone", "with a thread"])
+def test_a_config_of_a_graph_binds_its_subject_for_good(lab, bound):
+    point = lab.govern()
+    graph = pausing(guard(answering(), point.pep), InMemorySaver()).with_config(
+        as_subject("alice", {"configurable": bound})
+    )
+    config = {"configurable": {"thread_id": "1"}}
+
+    graph.invoke({}, config)
+    graph.invoke(Command(resume="yes"), config)
+
+    assert who(point) == ("alice", "bound")
