@@ -17,6 +17,7 @@ from .identity import as_subject
 from .missing import MissingPackageError
 from .noticing import PolicyWarning
 from .retrievers import GuardedRetriever
+from .router import PolicyRouter
 from .tools import GuardedTool, guard_tool
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "PolicyCallbackHandler",
     "PolicyDenied",
     "PolicyMiddleware",
+    "PolicyRouter",
     "PolicyWarning",
     "as_subject",
     "atool_gate",

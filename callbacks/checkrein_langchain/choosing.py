@@ -10,6 +10,7 @@ from langchain_core.language_models import BaseChatModel
 
 from checkrein.decision import Changes
 
+from .formatting import formatted
 from .models import (
     ModelFacts,
     asked_name,
@@ -22,7 +23,7 @@ from .models import (
     without_tools,
 )
 
-__all__ = ["Bounds", "Chosen", "choose"]
+__all__ = ["Bounds", "Chosen", "bounded", "choose"]
 
 
 @dataclass(slots=True)
@@ -100,7 +101,25 @@ def choose(
         model, name = renamed(home, wanted, options), wanted
     if bounds.removed:
         options = without_tools(options, bounds.removed)
-    options |= bounds.parameters
+    if type(model) is not type(home):
+        # Tools were bound in the guarded model's way, and another provider's way may be another.
+        options = formatted(model, options)
+    facts = own if model is home else facts_of(model)
+    return bounded(Chosen(model, name, facts, options), stop, bounds)
+
+
+def bounded(chosen: Chosen, stop: list[str] | None, bounds: Bounds) -> Chosen:
+    """Bind what is called to what policy bound the call to.
+
+    Args:
+        chosen: with options in the model's own way, and without the tools that policy removed.
+        stop: what ends the answer.
+        bounds: what policy bound the call to.
+
+    Raises:
+        ModelChangeError: a change that cannot be shown to hold.
+    """
+    model, options = chosen.model, {**chosen.options, **bounds.parameters}
     if bounds.max_tokens is not None:
         model, options = limited(model, options, bounds.max_tokens)
     if bounds.removed or bounds.parameters or bounds.max_tokens is not None:
@@ -108,4 +127,5 @@ def choose(
         show_changes(payload, bounds.removed, bounds.parameters, bounds.max_tokens)
     if bounds.no_store and keeps_answers(payload_of(model, stop, options)):
         options["store"] = False
-    return Chosen(model, name, own if model is home else facts_of(model), options)
+    facts = chosen.facts if model is chosen.model else facts_of(model)
+    return Chosen(model, chosen.name, facts, options)

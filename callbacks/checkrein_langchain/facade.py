@@ -62,6 +62,10 @@ class ModelFacade(BaseChatModel):
         """The model that is called: the inner one, or where policy led the call."""
         return self.inner if self.call is None else self.call.model
 
+    def worn_for(self, model: BaseChatModel) -> dict[str, Any]:
+        """What LangChain does above `_generate`, for a call of one of the models."""
+        return {} if model is self.inner else {key: getattr(model, key) for key in WORN}
+
     @property
     def model_name(self) -> str:
         """The inner model's name, if that is what it calls it."""

@@ -75,6 +75,7 @@ class Call:
             PolicyDenied: the call is denied, or a change cannot be made.
         """
         surface = self._read()
+        yield from self._select(surface)
         for stage in (Stage.MODEL_SELECTION, Stage.PRE_PROMPT):
             if surface is None and stage is Stage.PRE_PROMPT:
                 self._refuse(self._question(stage, _NOTHING), "request_unreadable")
@@ -117,6 +118,10 @@ class Call:
             question, code, "the text cannot be read; it has a shape that nothing sends"
         )
         decision.raise_if_denied(PolicyDenied)
+
+    def _select(self, surface: Surface | None) -> Flow[None]:  # noqa: ARG002 -- a router's call needs it
+        """Choose a model, where there is a choice."""
+        yield from ()
 
     @property
     def _most(self) -> int:

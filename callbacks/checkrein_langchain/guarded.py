@@ -33,7 +33,7 @@ from .models import check_model
 from .rebinding import rebound, twin_of
 from .tries import Try
 
-__all__ = ["GUARDED_STAGES", "GuardedChatModel", "guard"]
+__all__ = ["GUARDED_STAGES", "GuardedChatModel", "check_models", "guard", "pinned"]
 
 GUARDED_STAGES: Final = (Stage.MODEL_SELECTION, Stage.PRE_PROMPT, Stage.POST_COMPLETION)
 
@@ -56,22 +56,32 @@ def guard(
         ValueError: a model's own options would pass by the policy.
         SettingsError: a stage is neither covered by an engine nor listed as `unchecked`.
     """
-    for name, one in {"model": model, **(models or {})}.items():
-        if not isinstance(one, BaseChatModel):
-            raise TypeError(
-                f"`{name}` is a `{type(one).__name__}` and no chat model; guard the model first, and bind "
-                "tools, options, retries and fallbacks to what `guard` returns"
-            )
-        check_model(one)
-    pep.require(GUARDED_STAGES)
-    # LangChain's OpenAI client makes pydantic warn of parsed answers in streams, and the warning quotes them.
-    warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
+    check_models({"model": model, **(models or {})}, pep)
     worn = {key: getattr(model, key) for key in WORN}
     worn["metadata"] = dict(model.metadata or {})
     guarded = GuardedChatModel(inner=model, models=dict(models or {}), pep=pep, name=model.name, **worn)
     # Made once, kept by every copy: each call is made by one.
     _ = guarded._serialized  # noqa: SLF001 -- LangChain's own
     return guarded
+
+
+def check_models(models: Mapping[str, BaseChatModel], pep: EnforcementPoint) -> None:
+    """Refuse what cannot be governed; see `guard` for what is raised.
+
+    Args:
+        models: by any names.
+        pep: is to decide about them.
+    """
+    for name, model in models.items():
+        if not isinstance(model, BaseChatModel):
+            raise TypeError(
+                f"`{name}` is a `{type(model).__name__}` and no chat model; guard the model first, and bind "
+                "tools, options, retries and fallbacks to what that gives"
+            )
+        check_model(model)
+    pep.require(GUARDED_STAGES)
+    # LangChain's OpenAI client makes pydantic warn of parsed answers in streams, and the warning quotes them.
+    warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
 
 
 class GuardedChatModel(JudgedModel):
@@ -296,8 +306,17 @@ class GuardedChatModel(JudgedModel):
 
 def _model_of(model: GuardedChatModel, call: Try) -> GuardedChatModel:
     """A copy for one call: what LangChain does above `_generate` is done for the model that is called."""
-    worn = {} if call.model is model.inner else {key: getattr(call.model, key) for key in WORN}
-    return model.model_copy(update={**worn, "cache": False, "call": call})
+    return model.model_copy(update={**model.worn_for(call.model), "cache": False, "call": call})
+
+
+def pinned(model: GuardedChatModel, call: Try) -> tuple[GuardedChatModel, UUID | None]:
+    """A copy for one call that is judged already, and the id that its run is to have in traces.
+
+    Args:
+        model: of whom the call is.
+        call: is not judged again.
+    """
+    return _model_of(model, call), _run_id(call)
 
 
 def _run_id(call: Try) -> UUID | None:

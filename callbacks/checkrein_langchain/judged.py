@@ -66,6 +66,13 @@ class JudgedModel(ModelFacade):
         messages = self._convert_input(sent).to_messages()
         return open_call(self, messages, stop, options, self.attempt(messages, place_of(config)))
 
+    def tried(
+        self, attempt: Attempt, messages: list[BaseMessage], stop: list[str] | None, options: Options
+    ) -> Try:
+        """A call, neither judged nor sent yet, whose options are known to be sound; see `open_call`."""
+        assert self.identity is not None  # noqa: S101 -- only a model that knows who calls is asked
+        return Try(self.pep, self.identity, self.inner, self.models, attempt, messages, stop, options)
+
     def attempt(self, messages: list[BaseMessage], place: str | None) -> Attempt:
         """Which try of which call it is to send these messages in a place that `place_of` says."""
         assert self.identity is not None  # noqa: S101 -- only a model that knows who calls is asked
@@ -159,5 +166,4 @@ def open_call(
         ValueError: an option would pass by the policy, or the model asked for cannot be called by its name.
     """
     check_options(options)
-    assert model.identity is not None  # noqa: S101 -- only a model that knows who calls is asked
-    return Try(model.pep, model.identity, model.inner, model.models, attempt, messages, stop, dict(options))
+    return model.tried(attempt, messages, stop, dict(options))

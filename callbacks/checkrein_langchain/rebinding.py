@@ -19,7 +19,7 @@ from langchain_core.runnables import (
     RunnableWithFallbacks,
 )
 
-__all__ = ["rebound", "twin_of"]
+__all__ = ["bindings_of", "rebound", "twin_of"]
 
 _WAYS_IN: Final = (
     "_agenerate",
@@ -64,12 +64,33 @@ def twin_of(model: BaseChatModel) -> BaseChatModel:
     return twin
 
 
-def rebound(made: Runnable[Any, Any], twin: BaseChatModel, guarded: BaseChatModel) -> Runnable[Any, Any]:
+def bindings_of(made: Runnable[Any, Any], twin: BaseChatModel) -> list[RunnableBinding[Any, Any]]:
+    """The places in what the twin made where it is called with options of its own."""
+    found: list[RunnableBinding[Any, Any]] = []
+    todo: list[Any] = [made]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, RunnableBinding) and node.bound is twin:
+            found.append(node)
+            continue
+        todo += [
+            getattr(node, name) for kind, names in _CHAINS.items() if isinstance(node, kind) for name in names
+        ]
+        if isinstance(node, Mapping):
+            todo += node.values()
+        elif isinstance(node, list | tuple):
+            todo += node
+    return found
+
+
+def rebound(
+    made: Runnable[Any, Any], twin: Runnable[Any, Any], guarded: Runnable[Any, Any]
+) -> Runnable[Any, Any]:
     """What the twin made, around the guarded model.
 
     Args:
         made: by the twin.
-        twin: replaced.
+        twin: replaced: the twin, or the place where it is called.
         guarded: what replaces it.
 
     Raises:
@@ -82,7 +103,7 @@ def rebound(made: Runnable[Any, Any], twin: BaseChatModel, guarded: BaseChatMode
     return chain
 
 
-def _replace(node: Any, twin: BaseChatModel, guarded: BaseChatModel) -> tuple[Any, int]:
+def _replace(node: Any, twin: Any, guarded: Any) -> tuple[Any, int]:
     if node is twin:
         return guarded, 1
     for kind, fields in _CHAINS.items():
@@ -97,9 +118,7 @@ def _replace(node: Any, twin: BaseChatModel, guarded: BaseChatModel) -> tuple[An
     return node, 0
 
 
-def _updated(
-    node: Any, twin: BaseChatModel, guarded: BaseChatModel, fields: tuple[str, ...]
-) -> tuple[Any, int]:
+def _updated(node: Any, twin: Any, guarded: Any, fields: tuple[str, ...]) -> tuple[Any, int]:
     pairs = {name: _replace(getattr(node, name), twin, guarded) for name in fields}
     count = sum(found for _, found in pairs.values())
     if not count:

@@ -1,0 +1,683 @@
+"""A router: which of its models policy lets be chosen, what is then called, and what records tell of it."""
+
+import asyncio
+import copy
+import pickle
+from dataclasses import replace
+from types import SimpleNamespace
+
+import openai
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import RunnableLambda
+from langchain_openai import ChatOpenAI
+
+from checkrein.errors import SettingsError
+from checkrein.identity import acting_as
+from checkrein.testing import FailingEngine, Failure, StaticEngine, deny, not_applicable, obligation, permit
+from checkrein.vocabulary import Entity, Stage
+from checkrein_langchain import PolicyCallbackHandler, PolicyDenied, PolicyRouter, as_subject, guard
+
+pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+
+NAMES = {"small": "gpt-4o-mini", "large": "gpt-4o", "local": "llama"}
+
+
+def models_of(lab, names=NAMES, **options):
+    return {name: lab.chat(model, **options) for name, model in names.items()}
+
+
+def routed(lab, answers=None, *, names=NAMES, options=None, prefer=(), **settings):
+    """A router over real clients, with an enforcement point that permits everything but what is told."""
+    point = lab.govern(answers, **settings)
+    router = PolicyRouter(models=models_of(lab, names, **(options or {})), pep=point.pep, prefer=prefer)
+    return SimpleNamespace(router=router, records=point.records, pep=point.pep)
+
+
+def of(question):
+    return question.document["resource"]["id"]
+
+
+def only(*names):
+    return lambda question: permit() if of(question) in names else deny("model.forbidden")
+
+
+def called(lab):
+    return [request.body["model"] for request in lab.upstream.requests]
+
+
+def asked(records):
+    return [(one.request.stage, one.request.resource.id) for one in records]
+
+
+# What is chosen
+
+
+def test_the_first_model_that_may_be_chosen_is_called_and_decided_in_full(lab):
+    one = routed(lab, {Stage.MODEL_SELECTION: only("large", "local")})
+
+    assert one.router.invoke("hi").text == "hello there"
+
+    assert called(lab) == ["gpt-4o"]
+    assert asked(one.records) == [
+        (Stage.MODEL_SELECTION, "router"),
+        (Stage.MODEL_SELECTION, "large"),
+        (Stage.PRE_PROMPT, "large"),
+        (Stage.POST_COMPLETION, "large"),
+    ]
+    assert len({record.call_id for record in one.records}) == 1
+
+
+def test_one_record_tells_of_all_candidates_in_the_order_of_preference(lab):
+    one = routed(lab, {Stage.MODEL_SELECTION: only("small", "local")}, prefer=("local", "large"))
+
+    one.router.invoke("hi")
+
+    assert called(lab) == ["llama"]
+    record = one.records[0]
+    assert record.request.resource == Entity(type="router", id="router")
+    assert record.permitted
+    assert [(it.resource.id, it.permitted, [why.code for why in it.reasons]) for it in record.candidates] == [
+        ("local", True, []),
+        ("large", False, ["model.forbidden"]),
+        ("small", True, []),
+    ]
+    assert all(not record.candidates for record in one.records[1:])
+    assert record.candidates[0].resource.properties == {"provider": "openai"}
+
+
+def test_where_none_may_be_chosen_the_call_is_denied_by_the_one_record(lab):
+    one = routed(lab, {Stage.MODEL_SELECTION: deny("model.forbidden")})
+
+    with pytest.raises(PolicyDenied) as denied:
+        one.router.invoke("hi")
+
+    assert denied.value.code == "model.forbidden"
+    assert [denied.value.decision] == one.records
+    assert [it.permitted for it in one.records[0].candidates] == [False] * 3
+    assert lab.upstream.requests == []
+
+
+def test_each_candidate_is_judged_with_its_own_facts_and_price(lab):
+    settings = {
+        "small": {"size": "small", "output_price": 1_000_000},
+        "large": {"size": "large", "output_price": 10_000_000},
+    }
+    affordable = []
+
+    def judge(question):
+        document = question.document
+        affordable.append((of(question), document["context"]["estimated"].get("cost_micros")))
+        return permit() if document["resource"]["properties"].get("size") == "small" else deny("budget")
+
+    one = routed(
+        lab,
+        {Stage.MODEL_SELECTION: judge},
+        options={"max_tokens": 100, "model_kwargs": {}},
+        prefer=("large", "small"),
+        models=settings,
+    )
+
+    one.router.invoke("hi")
+
+    assert called(lab) == ["gpt-4o-mini"]
+    assert affordable[:2] == [("large", None), ("small", None)]
+    assert one.records[0].document["context"]["estimated"] == {"max_tokens": 100}
+
+
+def test_the_largest_answer_is_that_of_the_largest_model_and_unknown_if_one_is(lab):
+    point = lab.govern()
+    models = {"a": lab.chat(max_tokens=10), "b": lab.chat(max_tokens=30), "c": lab.chat()}
+    known = PolicyRouter(models={name: models[name] for name in "ab"}, pep=point.pep)
+    unknown = PolicyRouter(models=models, pep=point.pep)
+
+    known.invoke("hi")
+    unknown.invoke("hi")
+    unknown.invoke("hi", max_tokens=7)
+
+    choices = [record for record in point.records if record.candidates]
+    assert [record.document["context"].get("estimated") for record in choices] == [
+        {"max_tokens": 30},
+        None,
+        {"max_tokens": 7},
+    ]
+
+
+def test_policy_sees_what_a_call_says_before_a_model_is_chosen_but_no_text(lab):
+    one = routed(lab)
+
+    one.router.invoke([HumanMessage(f"my key is {lab.secret}")])
+
+    context = one.records[0].document["context"]
+    assert "text" not in context["prompt"]
+    assert [finding["type"] for finding in context["findings"]] == ["secret"]
+    assert lab.raw(one.records[0].document) == 0
+
+
+def test_a_prompt_with_a_finding_goes_to_the_model_that_may_see_it(lab):
+    def private(question):
+        return (
+            permit()
+            if of(question) == "local" or not question.document["context"]["findings"]
+            else deny("pii")
+        )
+
+    one = routed(lab, {Stage.MODEL_SELECTION: private})
+
+    one.router.invoke("hi")
+    one.router.invoke(f"my key is {lab.secret}")
+
+    assert called(lab) == ["gpt-4o-mini", "llama"]
+
+
+# What is asked for by name
+
+
+@pytest.mark.parametrize("ask", ["bind", "option"])
+def test_a_model_that_is_asked_for_is_the_only_one_that_policy_is_asked_about(lab, ask):
+    one = routed(lab)
+
+    if ask == "bind":
+        one.router.bind(model="local").invoke("hi")
+    else:
+        one.router.invoke("hi", model="local")
+
+    assert called(lab) == ["llama"]
+    assert asked(one.records) == [(stage, "local") for stage in lab.stages]
+
+
+def test_a_model_that_is_asked_for_and_forbidden_is_denied_though_others_are_permitted(lab):
+    one = routed(lab, {Stage.MODEL_SELECTION: only("small")})
+
+    with pytest.raises(PolicyDenied) as denied:
+        one.router.invoke("hi", model="large")
+
+    assert denied.value.code == "model.forbidden"
+    assert lab.upstream.requests == []
+
+
+@pytest.mark.parametrize("name", ["gpt-4o", "", "LARGE"])
+def test_a_name_that_is_none_of_the_routers_reaches_nothing(lab, name):
+    one = routed(lab)
+
+    with pytest.raises(
+        ValueError, match="is no model of this router; ask for one of `small`, `large`, `local`"
+    ):
+        one.router.invoke("hi", model=name)
+
+    assert one.records == []
+    assert lab.upstream.requests == []
+
+
+def test_options_that_would_pass_by_the_policy_are_refused(lab):
+    one = routed(lab)
+
+    for option in ({"models": ["x"]}, {"extra_body": {"model": "x"}}, {"model": 7}):
+        with pytest.raises(ValueError, match=r"policy|must be a name"):
+            one.router.invoke("hi", **option)
+
+    assert lab.upstream.requests == []
+
+
+# What policy makes of the chosen one
+
+
+def route_to(name):
+    return lambda question: permit() if of(question) == name else permit(obligation("route", model=name))
+
+
+@pytest.mark.parametrize("at", [Stage.MODEL_SELECTION, Stage.PRE_PROMPT])
+def test_policy_may_route_the_chosen_model_to_another_one(lab, at):
+    one = routed(lab, {at: route_to("local")})
+
+    one.router.invoke("hi")
+
+    assert called(lab) == ["llama"]
+    assert one.records[-1].request.resource.id == "local"
+
+
+@pytest.mark.parametrize("at", [Stage.MODEL_SELECTION, Stage.PRE_PROMPT])
+@pytest.mark.parametrize("target", ["gpt-4o", "nowhere"])
+def test_policy_cannot_route_to_what_the_router_does_not_have(lab, at, target):
+    one = routed(lab, {at: route_to(target)})
+
+    with pytest.raises(PolicyDenied) as denied:
+        one.router.invoke("hi")
+
+    assert denied.value.code == "obligation_failed"
+    assert lab.upstream.requests == []
+
+
+def test_a_model_that_is_asked_for_may_be_routed_to_another_one(lab):
+    one = routed(lab, {Stage.PRE_PROMPT: route_to("small")})
+
+    one.router.invoke("hi", model="large")
+
+    assert called(lab) == ["gpt-4o-mini"]
+
+
+def test_a_denied_prompt_is_not_offered_to_the_next_model(lab):
+    one = routed(lab, {Stage.PRE_PROMPT: only("large", "local")})
+
+    with pytest.raises(PolicyDenied):
+        one.router.invoke("hi")
+
+    assert asked(one.records)[-1] == (Stage.PRE_PROMPT, "small")
+    assert len(one.records) == 3
+    assert lab.upstream.requests == []
+
+
+def test_a_choice_that_the_full_decision_denies_is_denied(lab):
+    answers = iter([permit(), permit(), permit(), deny("changed.meanwhile")])
+    one = routed(lab, {Stage.MODEL_SELECTION: lambda _: next(answers)})
+
+    with pytest.raises(PolicyDenied) as denied:
+        one.router.invoke("hi")
+
+    assert denied.value.code == "changed.meanwhile"
+    assert lab.upstream.requests == []
+
+
+def test_a_withheld_answer_is_not_asked_of_the_next_model(lab):
+    lab.upstream.reply = f"the key is {lab.secret}"
+    one = routed(lab, {Stage.POST_COMPLETION: only("large", "local")})
+
+    with pytest.raises(PolicyDenied) as denied:
+        one.router.invoke("hi")
+
+    assert called(lab) == ["gpt-4o-mini"]
+    assert lab.raw(denied.value, repr(denied.value)) == 0
+
+
+def test_a_failing_model_is_not_replaced(lab):
+    lab.upstream.reply = Failure(503)
+    one = routed(lab)
+
+    with pytest.raises(openai.InternalServerError):
+        one.router.invoke("hi")
+
+    assert called(lab) == ["gpt-4o-mini"]
+
+
+def test_obligations_of_the_choice_itself_are_those_of_the_full_decision(lab):
+    def limit(question):
+        return permit(obligation("limit_tokens", max_tokens={"small": 5, "large": 50}.get(of(question), 500)))
+
+    one = routed(lab, {Stage.MODEL_SELECTION: limit})
+
+    one.router.invoke("hi")
+    one.router.invoke("hi", model="large")
+
+    assert [request.body["max_completion_tokens"] for request in lab.upstream.requests] == [5, 50]
+
+
+def test_no_store_of_any_candidate_holds(lab):
+    cache = InMemoryCache()
+
+    forbidden = replace(deny("no"), obligations=permit(obligation("no_store")).obligations)
+
+    def judge(question):
+        return forbidden if of(question) == "small" else permit()
+
+    one = routed(lab, {Stage.MODEL_SELECTION: judge}, options={"cache": cache})
+
+    one.router.invoke("hi")
+    one.router.invoke("hi")
+
+    assert called(lab) == ["gpt-4o", "gpt-4o"]
+
+
+# Monitoring, failing
+
+
+def test_under_monitor_a_forbidden_model_is_chosen_as_if_it_were_not(lab):
+    one = routed(lab, {Stage.MODEL_SELECTION: deny("no")}, enforcement={"default": "monitor"})
+
+    one.router.invoke("hi")
+
+    assert called(lab) == ["gpt-4o-mini"]
+    assert [it.permitted for it in one.records[0].candidates] == [False] * 3
+    assert not one.records[0].enforced
+
+
+FAULTS = {
+    "failure": lambda: FailingEngine("engine_error"),
+    "timeout": lambda: FailingEngine("timeout"),
+    "bug": lambda: FailingEngine(error=ZeroDivisionError("oops")),
+    "nonsense": lambda: FailingEngine(answer={"allow": True}),
+    "not applicable": lambda: StaticEngine(not_applicable()),
+    "unknown obligation": lambda: StaticEngine(permit(obligation("sing", song="la"))),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_whatever_is_wrong_with_the_choice_denies(lab, way, fault):
+    point = lab.govern(engine=FAULTS[fault]())
+
+    done = lab.call(
+        way, lambda model: PolicyRouter(models={"a": model, "b": model}, pep=point.pep), lab.secret
+    )
+
+    assert isinstance(done.error, PolicyDenied)
+    assert [done.error.decision] == point.records
+    assert lab.raw(done.error, repr(done.error), *map(repr, done.got), *done.seen) == 0
+    assert lab.upstream.requests == []
+
+
+def test_too_many_models_are_too_many_to_judge(lab):
+    one = routed(lab, limits={"candidates": 2})
+
+    with pytest.raises(PolicyDenied) as denied:
+        one.router.invoke("hi")
+
+    assert denied.value.code == "limit.candidates"
+
+
+def test_a_text_that_cannot_be_read_is_denied(lab):
+    one = routed(lab)
+    message = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "1"}])
+    del message.tool_calls[0]["name"]
+
+    with pytest.raises(PolicyDenied) as denied:
+        one.router.invoke([message, HumanMessage("hi")])
+
+    assert denied.value.code == "request_unreadable"
+    assert lab.upstream.requests == []
+
+
+# Every way of calling it
+
+
+def two(model, pep):
+    """The given client under a forbidden name, and a copy of it with a name of its own."""
+    return PolicyRouter(
+        models={"large": model, "small": model.model_copy(update={"model_name": "gpt-4o-mini"})}, pep=pep
+    )
+
+
+def test_every_way_of_calling_reaches_the_chosen_model_alone(lab, way):
+    point = lab.govern({Stage.MODEL_SELECTION: only("small")})
+
+    done = lab.call(way, lambda model: two(model, point.pep))
+
+    assert done.error is None
+    assert "hello there" in done.text
+    assert called(lab) == ["gpt-4o-mini"]
+    assert [one.request.resource.id for one in point.records] == ["router", "small", "small", "small"]
+
+
+def test_every_way_of_calling_withholds_what_guard_withholds(lab, way, stage):
+    lab.upstream.reply = f"the answer is {lab.secret}"
+    point = lab.govern({stage: deny("no")})
+    prompt = "hello" if stage is Stage.POST_COMPLETION else lab.secret
+
+    done = lab.call(way, lambda model: two(model, point.pep), prompt)
+
+    assert isinstance(done.error, PolicyDenied)
+    lab.upstream.wait()
+    assert len(lab.upstream.requests) == (stage is Stage.POST_COMPLETION)
+    assert lab.raw(done.error, repr(done.error), *map(repr, done.got), *done.seen) == 0
+
+
+def test_every_way_of_calling_redacts_what_guard_redacts(lab, way):
+    lab.upstream.reply = f"the key is {lab.secret}, keep it"
+    redact = permit(obligation("redact", types=["secret"]))
+    point = lab.govern({Stage.PRE_PROMPT: redact, Stage.POST_COMPLETION: redact})
+
+    done = lab.call(way, lambda model: two(model, point.pep), f"my key is {lab.secret}, keep it")
+
+    assert done.error is None
+    assert lab.raw(lab.upstream.texts, *map(repr, done.got), *done.seen) == 0
+    assert "my key is [REDACTED:secret], keep it" in lab.upstream.texts
+    assert "the key is [REDACTED:secret], keep it" in done.text
+
+
+def test_a_denial_is_replied_to_where_the_settings_say_so(lab, way):
+    if way == "events v3":
+        way = "events"
+    point = lab.govern({Stage.MODEL_SELECTION: deny("no")}, denials={"on_denied": "reply"})
+
+    done = lab.call(way, lambda model: two(model, point.pep), lab.secret)
+
+    assert done.error is None
+    assert "denied by policy: no" in done.text
+    assert lab.upstream.requests == []
+    assert lab.raw(*map(repr, done.got), *done.seen) == 0
+
+
+# What traces and callers are told
+
+
+class Runs(BaseCallbackHandler):
+    def __init__(self):
+        self.starts = []
+
+    def on_chat_model_start(self, serialized, messages, *, run_id, metadata, tags=None, **kwargs):
+        self.starts.append(
+            SimpleNamespace(
+                id=str(run_id), metadata=metadata, tags=tags, params=kwargs.get("invocation_params", {})
+            )
+        )
+
+
+def test_traces_and_answers_name_the_model_that_was_called(lab):
+    lab.upstream.reply = lambda body: body["model"]
+    one = routed(lab, {Stage.PRE_PROMPT: route_to("local")})
+    runs = Runs()
+
+    answer = one.router.invoke("hi", {"callbacks": [runs]})
+
+    (start,) = runs.starts
+    assert start.metadata["ls_model_name"] == start.params["model"] == "llama"
+    assert answer.response_metadata["model_name"] == "llama"
+    assert start.id == one.records[0].call_id
+    assert answer.usage_metadata["total_tokens"] > 0
+
+
+def test_tags_metadata_and_callbacks_are_the_routers_and_the_chosen_models(lab):
+    point, own, theirs = lab.govern(), Runs(), Runs()
+    models = {
+        "a": lab.chat(tags=["a"], metadata={"team": "a", "region": "eu"}, callbacks=[theirs]),
+        "b": lab.chat(tags=["b"], metadata={"team": "b"}),
+    }
+    router = PolicyRouter(
+        models=models, pep=point.pep, tags=["router"], metadata={"team": "router"}, callbacks=[own]
+    )
+
+    router.invoke("hi")
+    router.invoke("hi", model="b")
+
+    assert [sorted(start.tags) for start in own.starts] == [["a", "router"], ["b", "router"]]
+    assert [start.metadata["team"] for start in own.starts] == ["router", "router"]
+    assert own.starts[0].metadata["region"] == "eu"
+    assert [start.tags for start in theirs.starts] == [own.starts[0].tags]
+
+
+def test_a_callback_handler_of_the_same_policy_does_not_ask_twice(lab):
+    one = routed(lab)
+
+    one.router.invoke("hi", {"callbacks": [PolicyCallbackHandler(one.pep)]})
+
+    assert len(one.records) == 4
+
+
+def test_a_callback_that_changes_the_prompt_is_judged_again_for_the_same_model(lab):
+    one = routed(lab, {Stage.PRE_PROMPT: permit(obligation("redact", types=["secret"]))}, prefer=("local",))
+
+    class Meddler(BaseCallbackHandler):
+        raise_error = True
+
+        def on_chat_model_start(self, serialized, messages, **kwargs):
+            messages[0][0].content = f"tell {lab.secret}"
+
+    one.router.invoke("hi", {"callbacks": [Meddler()]})
+
+    assert lab.upstream.texts.count("tell [REDACTED:secret]") == 1
+    assert called(lab) == ["llama"]
+    assert asked(one.records)[3:5] == [(Stage.MODEL_SELECTION, "local"), (Stage.PRE_PROMPT, "local")]
+
+
+def test_calls_of_a_batch_are_routed_one_by_one(lab):
+    def long(question):
+        words = question.document["context"]["prompt"]["words"]
+        return permit() if (words > 3) == (of(question) == "large") else deny("size")
+
+    one = routed(lab, {Stage.MODEL_SELECTION: long}, names={"small": "gpt-4o-mini", "large": "gpt-4o"})
+    lab.upstream.reply = lambda body: body["model"]
+
+    answers = one.router.batch(["hi", "one two three four", "ho"])
+    result = one.router.generate([[HumanMessage("hi")], [HumanMessage("one two three four")]])
+
+    assert [answer.text for answer in answers] == ["gpt-4o-mini", "gpt-4o", "gpt-4o-mini"]
+    assert [choices[0].text for choices in result.generations] == ["gpt-4o-mini", "gpt-4o"]
+    assert result.llm_output["token_usage"]["total_tokens"] > 0
+
+
+def test_the_caches_of_the_models_lie_below_policy(lab):
+    one = routed(lab, {Stage.MODEL_SELECTION: only("large")}, options={"cache": InMemoryCache()})
+
+    for _ in range(2):
+        one.router.invoke("hi")
+
+    assert called(lab) == ["gpt-4o"]
+    assert len(one.records) == 8
+
+
+def test_retries_ask_again_under_the_same_call(lab):
+    one = routed(lab)
+    lab.upstream.reply = [Failure(503), "hello"]
+
+    def flaky(text):
+        return one.router.with_retry(stop_after_attempt=2, wait_exponential_jitter=False).invoke(text)
+
+    assert RunnableLambda(flaky).invoke("hi").text == "hello"
+
+    assert called(lab) == ["gpt-4o-mini", "gpt-4o-mini"]
+    assert len([record for record in one.records if record.candidates]) == 2
+
+
+def test_fallbacks_by_name_are_each_decided(lab):
+    one = routed(lab, {Stage.MODEL_SELECTION: only("local")})
+    chain = one.router.bind(model="small").with_fallbacks([one.router.bind(model="local")])
+
+    assert chain.invoke("hi").text == "hello there"
+
+    assert called(lab) == ["llama"]
+    assert asked(one.records)[0] == (Stage.MODEL_SELECTION, "small")
+
+
+def test_the_subject_is_whoever_acts(lab):
+    one = routed(lab)
+
+    one.router.acting_as("alice").invoke("hi")
+    one.router.invoke("hi", as_subject("bob"))
+    with acting_as(Entity(type="user", id="carol")):
+        stream = one.router.stream("hi")
+    list(stream)
+
+    assert [record.request.subject.id for record in one.records if record.candidates] == [
+        "alice",
+        "bob",
+        "carol",
+    ]
+    assert {record.request.subject.id for record in one.records} == {"alice", "bob", "carol"}
+
+
+def test_many_calls_at_once_are_kept_apart(lab):
+    one = routed(lab, {Stage.MODEL_SELECTION: lambda q: only(q.document["subject"]["id"])(q)})
+    lab.upstream.reply = lambda body: body["model"]
+
+    async def all_of_them():
+        names = list(NAMES) * 8
+        answers = await asyncio.gather(*(one.router.acting_as(name).ainvoke("hi") for name in names))
+        assert [answer.text for answer in answers] == [NAMES[name] for name in names]
+
+    asyncio.run(all_of_them())
+    assert len({record.call_id for record in one.records}) == 24
+
+
+# What it is
+
+
+def test_its_profile_is_what_all_of_its_models_can_do(lab):
+    point = lab.govern()
+    models = {
+        "a": FakeListChatModel(
+            responses=["x"], profile={"max_input_tokens": 10, "tool_calling": True, "image_inputs": True}
+        ),
+        "b": FakeListChatModel(
+            responses=["x"], profile={"max_input_tokens": 20, "tool_calling": True, "image_inputs": False}
+        ),
+    }
+
+    assert PolicyRouter(models=models, pep=point.pep).profile == {
+        "max_input_tokens": 10,
+        "tool_calling": True,
+        "image_inputs": False,
+    }
+    models["c"] = FakeListChatModel(responses=["x"])
+    assert PolicyRouter(models=models, pep=point.pep).profile is None
+
+
+def test_it_names_no_model_before_one_is_chosen(lab):
+    router = routed(lab).router
+
+    assert not hasattr(router, "model_name")
+    assert not hasattr(router, "model")
+    assert repr(router) == "PolicyRouter(models=['small', 'large', 'local'])"
+
+
+def test_it_is_copied_with_all_that_it_governs_and_never_pickled(lab):
+    one = routed(lab, {Stage.MODEL_SELECTION: only("large")})
+
+    copy.copy(one.router).invoke("hi")
+    one.router.model_copy().invoke("hi")
+
+    assert called(lab) == ["gpt-4o", "gpt-4o"]
+    for leave in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError):
+            leave(one.router)
+
+
+def test_a_router_may_be_one_of_the_models_that_another_policy_governs(lab):
+    inner, outer = routed(lab, {Stage.MODEL_SELECTION: only("local")}), lab.govern()
+
+    guard(inner.router, outer.pep).invoke("hi")
+
+    assert called(lab) == ["llama"]
+    assert len(inner.records) == 4
+    assert len(outer.records) == 3
+
+
+WRONG = {
+    "no model": ({"models": {}}, ValueError, "needs a model"),
+    "no chat model": ({"models": {"a": RunnableLambda(str)}}, TypeError, "`a` is a `RunnableLambda`"),
+    "unknown preference": ({"prefer": ("b",)}, ValueError, "`b` is preferred"),
+    "a preference twice": ({"prefer": ("a", "a")}, ValueError, "twice"),
+    "one string": ({"prefer": "a"}, TypeError, "pass a sequence"),
+    "a misspelt argument": ({"preferred": ("a",)}, TypeError, "`preferred` is no argument"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_is_wrong_with_a_router_is_told_when_it_is_made(lab, wrong):
+    change, kind, told = WRONG[wrong]
+    given = {"models": {"a": FakeListChatModel(responses=["x"])}, "pep": lab.govern().pep}
+
+    with pytest.raises(kind, match=told):
+        PolicyRouter(**given | change)
+
+
+def test_models_whose_options_pass_by_the_policy_are_refused(lab):
+    with pytest.raises(ValueError, match="would pass by the policy"):
+        PolicyRouter(models={"a": lab.chat(extra_body={"model": "other"})}, pep=lab.govern().pep)
+
+
+def test_a_stage_that_nobody_covers_is_refused(lab):
+    engine = StaticEngine(permit(), stages=[Stage.PRE_PROMPT])
+
+    with pytest.raises(SettingsError, match="no engine covers"):
+        PolicyRouter(models={"a": ChatOpenAI(api_key="none")}, pep=lab.govern(engine=engine).pep)
