@@ -19,8 +19,8 @@ from .identity import identity_of
 from .judgedtools import refusal
 from .noticing import Notes
 from .outputs import Output
-from .tools import around, call_id_of
-from .uses import TOOL_STAGES, Use
+from .tools import around
+from .uses import TOOL_STAGES, Use, call_id_of
 
 __all__ = ["Execute", "ToolGate", "atool_gate", "tool_gate"]
 

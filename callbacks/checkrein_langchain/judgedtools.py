@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from typing import Any, Final, get_type_hints
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Self, get_type_hints
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool, ToolException
 from pydantic import Field
 from typing_extensions import override
@@ -16,12 +17,14 @@ from typing_extensions import override
 from checkrein.enforcement import EnforcementPoint
 from checkrein.flow import Flow, arun, run
 from checkrein.identity import Identity
+from checkrein.vocabulary import Entity
 
 from .calling import PASSING, RedactedToolError, chain_of, wanted, without_deltas
 from .denial import PolicyDenied
 from .gated import ungated
+from .identity import identity_of
 from .outputs import Output, as_content, is_data, is_outputs
-from .uses import Use
+from .uses import Use, call_id_of
 
 __all__ = ["ONE_STRING", "JudgedTool", "refusal"]
 
@@ -50,6 +53,45 @@ class JudgedTool(BaseTool):
     identity: Identity | None = Field(default=None, exclude=True, repr=False)
     use: Any = Field(default=None, exclude=True, repr=False)
 
+    def opened(self, arguments: Any, options: Mapping[str, Any]) -> Use:
+        """The use that was judged, or another one where these are not the arguments that were judged.
+
+        Args:
+            arguments: what the tool is called with.
+            options: the options of the call: `config`, `metadata`, `tool_call_id`.
+        """
+        if self.use is not None and self.use.is_judged(arguments):
+            use: Use = self.use
+            return use
+        config = ensure_config(options.get("config"))
+        tool_call_id = options.get("tool_call_id")
+        who = self.use.who if self.use is not None else None
+        return Use(
+            self.pep,
+            who or identity_of(self.pep.settings, config, options.get("metadata"), self.identity),
+            Entity(type="tool", id=self.inner.name),
+            self.use.call_id if self.use is not None else call_id_of(config, tool_call_id),
+            arguments,
+            tool_call_id,
+            replies=self.replies,
+            **({"facts": self.use.facts, "tell": self.use.tell} if self.use is not None else {}),
+        )
+
+    def split(self, tool_input: Any) -> tuple[Any, dict[str, Any]]:
+        """What the caller or a model wrote, and what the application injects.
+
+        Args:
+            tool_input: what the tool is called with.
+        """
+        if not isinstance(tool_input, dict):
+            return tool_input, {}
+        # LangChain hides two more names from callbacks: a model could write them, too.
+        shown = self._filter_injected_args(tool_input).keys() | {"callbacks", "run_manager"}
+        return (
+            {key: value for key, value in tool_input.items() if key in shown},
+            {key: value for key, value in tool_input.items() if key not in shown},
+        )
+
     @override
     def _run(
         self,
@@ -58,6 +100,7 @@ class JudgedTool(BaseTool):
         run_manager: CallbackManagerForToolRun | None = None,
         **kwargs: Any,
     ) -> Any:
+        tool, args, kwargs = run(self._for_use(args, kwargs, config))
         response: Any = None
         failure: Exception | None = None
         method = self.inner._run  # noqa: SLF001 -- above it, callbacks would hear of what it gives back
@@ -68,7 +111,7 @@ class JudgedTool(BaseTool):
             raise
         except Exception as error:  # noqa: BLE001 -- its text is judged as a result is
             failure = error
-        return run(self._outcome(response, failure))
+        return run(tool._outcome(response, failure))  # noqa: SLF001 -- its own
 
     @override
     async def _arun(
@@ -78,6 +121,7 @@ class JudgedTool(BaseTool):
         run_manager: AsyncCallbackManagerForToolRun | None = None,
         **kwargs: Any,
     ) -> Any:
+        tool, args, kwargs = await arun(self._for_use(args, kwargs, config))
         response: Any = None
         failure: Exception | None = None
         method = self.inner._arun  # noqa: SLF001 -- see above
@@ -90,7 +134,19 @@ class JudgedTool(BaseTool):
             raise
         except Exception as error:  # noqa: BLE001 -- its text is judged as a result is
             failure = error
-        return await arun(self._outcome(response, failure))
+        return await arun(tool._outcome(response, failure))  # noqa: SLF001 -- its own
+
+    def _for_use(
+        self, args: tuple[Any, ...], options: dict[str, Any], config: RunnableConfig
+    ) -> Flow[tuple[Self, tuple[Any, ...], dict[str, Any]]]:
+        """The copy that is made for this use; one in another governed tool has none yet."""
+        if self.use is not None:
+            return self, args, options
+        visible, hidden = self.split(args[0] if args else options)
+        use = self.opened(visible, {"config": config})
+        yield from use.before()
+        given, named = ((use.arguments,), options) if args else ((), {**use.arguments, **hidden})
+        return self.model_copy(update={"use": use}), given, named
 
     def _outcome(self, response: Any, failure: Exception | None) -> Flow[Any]:
         use: Use = self.use

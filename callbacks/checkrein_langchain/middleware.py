@@ -173,6 +173,6 @@ class PolicyMiddleware(AgentMiddleware[PolicyState, Any, Any]):
 
 
 def _was_governed(notes: Notes) -> bool:
-    """Whether an answer is the guarded model's: policy judged it, or denied the call and so replied itself."""
+    """Whether policy judged an answer, or denied the call and so replied itself."""
     asked = {one.request.stage for one in notes.decisions}
     return asked.issuperset(_ASKED) or any(one.denied for one in notes.decisions)

@@ -32,8 +32,7 @@ from .handler import PolicyCallbackHandler
 from .identity import bound_identity, identity_of
 from .outputs import Output
 from .reading import is_word
-from .tools import call_id_of
-from .uses import TOOL_STAGES, Use
+from .uses import TOOL_STAGES, Use, call_id_of
 
 __all__ = ["GuardedRetriever"]
 
@@ -198,7 +197,8 @@ def _unheard(quiet: Any, handlers: Sequence[Any], pep: EnforcementPoint) -> Iter
     """Let nobody hear of what the retriever calls but handlers that judge it."""
     for handler in handlers:
         if isinstance(handler, PolicyCallbackHandler):
-            quiet.add_handler(handler)
+            quiet.handlers.append(handler)
+            quiet.inheritable_handlers.append(handler)
     config: Any = {**(var_child_runnable_config.get() or {}), "callbacks": quiet.get_child()}
     around, tracer = var_child_runnable_config.set(config), tracing_v2_callback_var.set(None)
     try:

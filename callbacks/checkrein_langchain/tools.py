@@ -7,26 +7,22 @@ no event holds what policy redacts or denies.
 from __future__ import annotations
 
 from typing import Any, Literal, Self
-from uuid import NAMESPACE_OID, uuid5
 
-from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool, Tool
 from typing_extensions import override
 
 from checkrein.enforcement import EnforcementPoint
 from checkrein.flow import arun, run
-from checkrein.ids import new_id
 from checkrein.vocabulary import Entity
 
 from .calling import Telling
 from .denial import PolicyDenied
 from .gated import gated
-from .identity import bound_identity, identity_of
+from .identity import bound_identity
 from .judgedtools import ONE_STRING, JudgedTool
-from .uses import TOOL_STAGES, Use
+from .uses import TOOL_STAGES
 
-__all__ = ["GuardedTool", "around", "call_id_of", "guard_tool"]
+__all__ = ["GuardedTool", "around", "guard_tool"]
 
 
 def guard_tool(
@@ -78,8 +74,8 @@ class GuardedTool(JudgedTool):
     @override
     def run(self, tool_input: str | dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Use it, if policy permits."""
-        visible, hidden = self._split(tool_input)
-        use = self._opened(visible, kwargs)
+        visible, hidden = self.split(tool_input)
+        use = self.opened(visible, kwargs)
         try:
             if use is not self.use:
                 run(use.before())
@@ -94,8 +90,8 @@ class GuardedTool(JudgedTool):
     @override
     async def arun(self, tool_input: str | dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """As `run`."""
-        visible, hidden = self._split(tool_input)
-        use = self._opened(visible, kwargs)
+        visible, hidden = self.split(tool_input)
+        use = self.opened(visible, kwargs)
         try:
             if use is not self.use:
                 await arun(use.before())
@@ -106,44 +102,6 @@ class GuardedTool(JudgedTool):
                 given = _joined(use.arguments, hidden)
                 return await BaseTool.arun(self.model_copy(update={"use": use}), given, *args, **kwargs)
         return self.replied(denied, use)
-
-    def _opened(self, arguments: Any, options: dict[str, Any]) -> Use:
-        """The use that was judged, or another one where these are not the arguments that were judged."""
-        if self.use is not None and self.use.is_judged(arguments):
-            use: Use = self.use
-            return use
-        config = ensure_config(options.get("config"))
-        tool_call_id = options.get("tool_call_id")
-        who = self.use.who if self.use is not None else None
-        return Use(
-            self.pep,
-            who or identity_of(self.pep.settings, config, options.get("metadata"), self.identity),
-            Entity(type="tool", id=self.inner.name),
-            self.use.call_id if self.use is not None else call_id_of(config, tool_call_id),
-            arguments,
-            tool_call_id,
-            replies=self.replies,
-            **({"facts": self.use.facts, "tell": self.use.tell} if self.use is not None else {}),
-        )
-
-    def _split(self, tool_input: Any) -> tuple[Any, dict[str, Any]]:
-        """What the caller or a model wrote, and what the application injects."""
-        if not isinstance(tool_input, dict):
-            return tool_input, {}
-        # LangChain hides two more names from callbacks: a model could write them, too.
-        shown = self._filter_injected_args(tool_input).keys() | {"callbacks", "run_manager"}
-        return (
-            {key: value for key, value in tool_input.items() if key in shown},
-            {key: value for key, value in tool_input.items() if key not in shown},
-        )
-
-
-def call_id_of(config: RunnableConfig, tool_call_id: str | None) -> str:
-    """What joins the decisions about one call; the same again where LangGraph runs a node again."""
-    task = (config.get("configurable") or {}).get("__pregel_task_id")
-    if isinstance(task, str) and tool_call_id:
-        return str(uuid5(NAMESPACE_OID, f"checkrein:{task}:{tool_call_id}"))
-    return new_id()
 
 
 def _joined(arguments: Any, hidden: dict[str, Any]) -> Any:

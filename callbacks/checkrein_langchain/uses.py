@@ -6,11 +6,15 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+from uuid import NAMESPACE_OID, uuid5
+
+from langchain_core.runnables import RunnableConfig
 
 from checkrein.decision import Decision
 from checkrein.enforcement import EnforcementPoint
 from checkrein.flow import Flow
 from checkrein.identity import Identity
+from checkrein.ids import new_id
 from checkrein.vocabulary import AccessRequest, Entity, Origin, Stage
 
 from .approvals import (
@@ -30,7 +34,7 @@ from .requests import ask
 from .steps import Decide
 from .surfaces import Surface
 
-__all__ = ["TOOL_STAGES", "Use"]
+__all__ = ["TOOL_STAGES", "Use", "call_id_of"]
 
 TOOL_STAGES: Final = (Stage.TOOL_CALL, Stage.TOOL_RESULT)
 _NOTHING: Final = Surface(0)
@@ -248,3 +252,11 @@ def _readable(output: Output, most: int) -> Surface | None:
         return read_output(output, most)
     except Exception:  # noqa: BLE001 -- what cannot be read cannot be judged
         return None
+
+
+def call_id_of(config: RunnableConfig, tool_call_id: str | None) -> str:
+    """What joins the decisions about one call; the same again where LangGraph runs a node again."""
+    task = (config.get("configurable") or {}).get("__pregel_task_id")
+    if isinstance(task, str) and tool_call_id:
+        return str(uuid5(NAMESPACE_OID, f"checkrein:{task}:{tool_call_id}"))
+    return new_id()

@@ -105,7 +105,9 @@ def office(lab):
     """An agent with its provider: `office.run(way, point, tools=[...])` gives all that is seen of a run."""
     saver = InMemorySaver()
 
-    def run(way, point, text="hello", *, tools=(), around=(), after=(), given=None, config=None, **options):
+    def run(  # noqa: PLR0913 -- the parts of a run, named by the test
+        way, point, text="hello", *, tools=(), around=(), after=(), given=None, config=None, **options
+    ):
         tracer, hears = Everything(), Hears()
         known = {**CONFIG, **(config or {}), "callbacks": [tracer, hears]}
         known["configurable"] = {**CONFIG["configurable"], **(config or {}).get("configurable", {})}
