@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from casbin.core_enforcer import CoreEnforcer, EnforceContext
 from casbin.model import FunctionMap
@@ -24,8 +23,7 @@ _SILENT: Final = logging.Logger("checkrein.casbin.silent")  # noqa: LOG001 -- ou
 _SILENT.disabled = True
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a section answers.
 
     Args:
@@ -97,7 +95,7 @@ class Asked:
             raise EngineFailure(failure.cause, f"{self._place(question.place)}: {failure.detail}") from None
         matched = question.matched
         allowed = self._checked(answer, question)
-        allowing = tuple(place for place in matched if place not in self.denying)
+        allowing = tuple([place for place in matched if place not in self.denying])
         denying = [place for place in matched if place in self.denying]
         if denying and self.section.denies:
             denying += self._further(values, facts, question.place + 1)
@@ -109,9 +107,10 @@ class Asked:
             allowed: bool = answer[0]
             row: list[str] = answer[1]
             last = [*self.rows[question.matched[-1]]] if question.matched and self.rows else []
-            permits = self.section.permits_unmatched
-            backed = permits or any(place not in self.denying for place in question.matched)
-            if question.place >= 0 and [*row] == last and (backed or not allowed):
+            backed = (
+                not allowed or self.section.permits_unmatched or not self.denying.issuperset(question.matched)
+            )
+            if question.place >= 0 and [*row] == last and backed:
                 return allowed
         raise EngineFailure(FailureCause.INVALID_ANSWER, "the library's answer is not what its rows say")
 

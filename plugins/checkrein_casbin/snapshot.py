@@ -165,7 +165,7 @@ class Snapshot:
     def _tenant(self, document: Mapping[str, Any]) -> Any:
         value: Any = document
         for key in self._domain:
-            value = value.get(key) if isinstance(value, Mapping) else None
+            value = value.get(key) if type(value) is dict or isinstance(value, Mapping) else None
         return value if isinstance(value, str) else ABSENT
 
 

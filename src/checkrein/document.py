@@ -5,7 +5,6 @@ Checks come first: what is over the limits, not strict UTF-8 or not finite never
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ import orjson
 
 from .detection import Detectors, Span
 from .errors import RequestError
+from .plain import encodable, plain
 from .settings import Limits
 from .vocabulary import AccessRequest, Entity, Finding, Origin, Segment, Stage
 
@@ -48,8 +48,6 @@ _SHAPE: Final = bytes(ord(" " if chr(code).isspace() else "x") for code in range
 # What a model answers or calls is judged whole.
 _ALL_CURRENT: Final = frozenset({Stage.POST_COMPLETION, Stage.TOOL_CALL, Stage.TOOL_RESULT})
 _PRICED: Final = frozenset({Stage.MODEL_SELECTION, Stage.PRE_PROMPT})
-_LEAST: Final = -(2**63)
-_MOST: Final = 2**63 - 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,7 +108,7 @@ def build(
     context = request.context
     if not _COMPUTED.isdisjoint(context):
         context = {key: value for key, value in context.items() if key not in _COMPUTED}
-    context = _plain(context, max_depth)
+    context = plain(context, max_depth)
     if len(orjson.dumps((document, context))) > limits.facts:
         raise RequestError("limit.facts", f"what is no text is over the limit of `{limits.facts}` bytes")
     text = "\n".join([segment.text for segment in request.segments])
@@ -128,7 +126,7 @@ def build(
         estimated.pop("cost_micros", None)
         if request.stage in _PRICED:
             _add_cost(estimated, document["resource"]["properties"])
-    context["identity"] = _plain(request.identity, max_depth)
+    context["identity"] = plain(request.identity, max_depth)
     context["supported_obligations"] = sorted(request.supports)
     environment = context.get("environment")
     if not isinstance(environment, dict):
@@ -270,7 +268,7 @@ def _text_facts(request: AccessRequest, text: str, words: int, current_from: int
         role, origin = segment.role, segment.origin
         segments.append(
             {
-                "role": role if role.isascii() else _encodable(role),
+                "role": role if role.isascii() else encodable(role),
                 "origin": origin._value_,
                 "current": index >= current_from and origin is not Origin.SYSTEM,
                 "start": start,
@@ -337,83 +335,7 @@ def _entity(entity: Entity, max_depth: int) -> dict[str, Any]:
     if not isinstance(kind, str) or not isinstance(name, str):
         raise RequestError("limit.type", "the type and the id of a subject or a resource are strings")
     return {
-        "type": kind if type(kind) is str and kind.isascii() else _encodable(kind),
-        "id": name if type(name) is str and name.isascii() else _encodable(name),
-        "properties": _plain(entity.properties, max_depth),
+        "type": kind if type(kind) is str and kind.isascii() else encodable(kind),
+        "id": name if type(name) is str and name.isascii() else encodable(name),
+        "properties": plain(entity.properties, max_depth),
     }
-
-
-def _plain(value: Any, depth: int) -> Any:
-    """A copy in plain JSON values; refuses what JSON or an engine would bend.
-
-    The types that nearly every value has come first, by identity: this runs for every value of every request.
-    """
-    kind = type(value)
-    if kind is str:
-        return value if value.isascii() else _encodable(value)
-    if value is None or kind is bool:
-        return value
-    if kind is dict:
-        return _plain_mapping(value, depth)
-    if kind is list or kind is tuple:
-        if depth <= 0:
-            raise _too_deep()
-        return [item if type(item) is str and item.isascii() else _plain(item, depth - 1) for item in value]
-    return _plain_number(value) if isinstance(value, int | float) else _plain_other(value, depth)
-
-
-def _plain_mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-    if depth <= 0:
-        raise _too_deep()
-    plain: dict[str, Any] = {}
-    for key, item in value.items():
-        name = key if type(key) is str and key.isascii() else _plain_key(key)
-        kind = type(item)
-        if (kind is str and item.isascii()) or (kind is int and _LEAST <= item <= _MOST):
-            plain[name] = item
-        elif kind is dict:
-            plain[name] = _plain_mapping(item, depth - 1)
-        else:
-            plain[name] = _plain(item, depth - 1)
-    return plain
-
-
-def _plain_key(key: Any) -> str:
-    if not isinstance(key, str):
-        raise RequestError("limit.type", "a key of the request is no string")
-    return _encodable(key)
-
-
-def _plain_number(value: float) -> float:
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise RequestError("limit.number", "a number is not finite")
-        return float(value)
-    if not _LEAST <= value <= _MOST:
-        raise RequestError("limit.number", "a number is outside 64 bits")
-    return int(value)
-
-
-def _plain_other(value: Any, depth: int) -> Any:
-    """Relatives of the plain types: enumerations, read-only mappings, sets of names."""
-    if isinstance(value, str):
-        return _encodable(value)
-    if isinstance(value, Mapping):
-        return _plain_mapping(value, depth)
-    if isinstance(value, list | tuple):
-        return _plain([*value], depth)
-    if isinstance(value, set | frozenset) and all(isinstance(item, str) for item in value):
-        return [_encodable(item) for item in sorted(value)]
-    raise RequestError("limit.type", f"a value of type `{type(value).__name__}` is no JSON")
-
-
-def _encodable(value: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise RequestError("limit.encoding", "a value holds a lone surrogate") from None
-    return str(value)
-
-
-def _too_deep() -> RequestError:
-    return RequestError("limit.depth", "the request is nested over the limit `limits.depth`")

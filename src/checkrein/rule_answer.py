@@ -9,6 +9,7 @@ permits.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from checkrein.errors import EngineFailure, FailureCause
@@ -40,6 +41,8 @@ def verdict_of(entrypoint: str, value: Any, *, revision: str | None = None) -> V
         EngineFailure: `invalid_answer`. Its detail names keys and types and never a value.
     """
     effect, reasons, obligations = _read(entrypoint, value)
+    if not reasons and not obligations:
+        return _bare(effect, entrypoint, revision)
     return Verdict(
         effect=effect,
         reasons=reasons,
@@ -49,7 +52,15 @@ def verdict_of(entrypoint: str, value: Any, *, revision: str | None = None) -> V
     )
 
 
+@lru_cache(maxsize=256)
+def _bare(effect: Effect, entrypoint: str, revision: str | None) -> Verdict:
+    """What most calls come to; it never changes, so that one is enough."""
+    return Verdict(effect=effect, policy_ids=(entrypoint,), revision=revision)
+
+
 def _read(entrypoint: str, value: Any) -> tuple[Effect, tuple[Reason, ...], tuple[Obligation, ...]]:
+    if type(value) is dict:
+        return _decision(entrypoint, value)
     rule = entrypoint.rpartition(".")[2]
     denial = rule in {"deny", "violation"} or rule.startswith("deny_")
     if value == UNDEFINED:
@@ -75,8 +86,10 @@ def _decision(
     if not isinstance(allow, bool):
         raise _invalid(entrypoint, f"`allow` is {_kind(allow)}; it must be a boolean")
     code = _PERMITTED if allow else _DENIED
-    reasons = tuple(_reason(entrypoint, one, code) for one in _list(entrypoint, value, "reasons"))
-    obligations = tuple(_obligation(entrypoint, one) for one in _list(entrypoint, value, "obligations"))
+    said = _list(entrypoint, value, "reasons")
+    reasons = tuple([_reason(entrypoint, one, code) for one in said]) if said else ()
+    bound = _list(entrypoint, value, "obligations")
+    obligations = tuple([_obligation(entrypoint, one) for one in bound]) if bound else ()
     return (Effect.PERMIT if allow else Effect.DENY), reasons, obligations
 
 

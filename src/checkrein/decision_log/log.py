@@ -65,7 +65,7 @@ class DecisionLog:
         masking = Masking(settings.content, key)
         self._decisions = _Logger(
             self._sink,
-            (stamped, concluded, *ends, masking, _handed_over),
+            (stamped, concluded, *ends, masking, _decided),
             {**versions, "input_schema": INPUT_SCHEMA},
         )
 
@@ -154,10 +154,14 @@ class DecisionLog:
         return event
 
 
+def _decided(_logger: Any, _method: str, event: EventDict) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Hand a decision's event over without what only the processors needed."""
+    del event["decision"]
+    return (event, event.pop("text", 0)), {}
+
+
 def _handed_over(_logger: Any, _method: str, event: EventDict) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Hand the event over without what only the processors needed."""
-    event.pop("decision", None)
-    text = event.pop("text", 0)
-    for name, value in event.pop("fields", {}).items():
+    """Hand another event over, with its own fields after those that all have."""
+    for name, value in event.pop("fields").items():
         event.setdefault(name, value)
-    return (event, text), {}
+    return (event, 0), {}
