@@ -46,13 +46,13 @@ class Move(NamedTuple):
     Args:
         cut: where the text that may leave ends.
         types: types of the findings before `cut` that the last move had not reached.
-        count: how many these are.
+        passed: how many these are.
         grown: types of findings that reach into what has left: their detector understated its bound.
     """
 
     cut: int
     types: frozenset[str]
-    count: int
+    passed: int
     grown: frozenset[str]
 
 

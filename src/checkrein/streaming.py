@@ -282,7 +282,7 @@ class StreamGate:
         if move.grown & self._redacted:
             kind = min(move.grown & self._redacted)
             yield from self._ask(partial=True, trouble=f"a finding of type `{kind}` grew into what has left")
-        self._found += move.count
+        self._found += move.passed
         if (
             self._decision is None
             or not move.types <= self._asked

@@ -1,6 +1,6 @@
 """Nothing runs this: `make lint` type-checks it, as the code of somebody who uses the public names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import assert_type
 
 from langchain_core.messages import AIMessage
@@ -21,6 +21,7 @@ from checkrein import (
 )
 from checkrein.document import EvaluationRequest
 from checkrein.engine import PolicyEngine, RemotePolicyEngine
+from checkrein.streaming import GateMode, StreamGate
 from checkrein.testing import (
     FailingEngine,
     StaticEngine,
@@ -70,6 +71,25 @@ def kernel() -> None:
     except PolicyDenied as denied:
         assert_type(denied.decision, Decision)
         assert_type(denied.code, str)
+
+
+def streaming(pep: EnforcementPoint, request: AccessRequest, delta: Segment) -> None:
+    """A gate for an answer that comes in pieces."""
+    gate = pep.stream(request, exception=PolicyDenied)
+    assert_type(gate, StreamGate)
+    assert_type(gate.mode, GateMode)
+    assert_type(gate.feed(delta), Mapping[tuple[str | int, ...], str])
+    gate.end(delta.path)
+    assert_type(gate.finish({"finish_reason": "stop"}, (delta,)), Mapping[tuple[str | int, ...], str])
+    assert_type(gate.decision, Decision | None)
+    gate.close()
+
+
+async def streaming_asynchronously(pep: EnforcementPoint, request: AccessRequest, delta: Segment) -> None:
+    """The same, awaited."""
+    gate = pep.stream(request)
+    assert_type(await gate.afeed(delta), Mapping[tuple[str | int, ...], str])
+    assert_type(await gate.afinish(), Mapping[tuple[str | int, ...], str])
 
 
 async def kernel_asynchronously(pep: EnforcementPoint, request: AccessRequest) -> Decision:
