@@ -12,6 +12,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable, RunnableBinding
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from pydantic import BaseModel
 
 from .models import ModelChangeError
 from .rebinding import bindings_of, rebound, twin_of
@@ -118,8 +119,14 @@ class Shape:
         Raises:
             ValueError: it is none.
         """
-        known = dict(schema) if isinstance(schema, Mapping) else convert_to_json_schema(schema)
-        return cls(schema, include_raw, told, copy.deepcopy(known))
+        if isinstance(schema, Mapping):
+            known = copy.deepcopy(dict(schema))
+        elif isinstance(schema, type) and issubclass(schema, BaseModel):
+            # All of it: what one provider's package leaves out, another one's sends.
+            known = schema.model_json_schema()
+        else:
+            known = convert_to_json_schema(schema)
+        return cls(schema, include_raw, told, known)
 
     def chain(self, model: BaseChatModel, data: Any) -> tuple[Runnable[Any, Any], RunnableBinding[Any, Any]]:
         """The chain that the model makes of itself, and the place in it where the model is called.
@@ -131,13 +138,9 @@ class Shape:
         Raises:
             ModelChangeError: the model cannot, or policy changed what cannot be changed.
         """
-        schema = self.schema
-        if data != self.data:
-            if not isinstance(schema, Mapping):
-                raise ModelChangeError(
-                    "a schema that is a class cannot be rewritten; pass it as a JSON schema"
-                )
-            schema = data
+        schema = copy.deepcopy(data) if isinstance(self.schema, Mapping) else self.schema
+        if schema is self.schema and data != self.data:
+            raise ModelChangeError("a schema that is a class cannot be rewritten; pass it as a JSON schema")
         twin = twin_of(model)
         try:
             made = twin.with_structured_output(schema, include_raw=self.include_raw, **self.told)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
@@ -26,8 +26,6 @@ from .structured import RoutedStructure
 from .tries import Try
 
 __all__ = ["PolicyRouter"]
-
-_ASKED: Final = ("method", "strict")
 
 
 class PolicyRouter(GuardedChatModel):
@@ -147,9 +145,11 @@ class PolicyRouter(GuardedChatModel):
         """
         if schema is None:
             raise ValueError("a router needs a schema: which model would read an answer without one?")
-        told = {key: kwargs.pop(key) for key in _ASKED if kwargs.get(key) is not None}
+        told = {key: kwargs[key] for key in ("method", "strict") if kwargs.get(key) is not None}
         shape = Shape.of(schema, include_raw=include_raw, told=told)
-        return RoutedStructure(router=self.model_copy(update={"shape": shape}), options=kwargs)
+        # `method` is about the schema alone; whether it is strict, models want to hear of their tools, too.
+        options = {key: value for key, value in kwargs.items() if key != "method" and value is not None}
+        return RoutedStructure(router=self.model_copy(update={"shape": shape}), options=options)
 
     # The calls
 

@@ -72,7 +72,7 @@ class RoutedTry(Try):
             names = "`, `".join(self.models)
             raise ValueError(f"`{wanted}` is no model of this router; ask for one of `{names}`, or for none")
         self._wanted = wanted
-        self._able = self._found([wanted] if wanted else list(self.models))
+        self._able = self._found(list(self.models) if wanted is None else [wanted])
         self._name = next(iter(self._able))
         Try.__post_init__(self)
 

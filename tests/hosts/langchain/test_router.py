@@ -556,7 +556,9 @@ def test_retries_ask_again_under_the_same_call(lab):
     assert RunnableLambda(flaky).invoke("hi").text == "hello"
 
     assert called(lab) == ["gpt-4o-mini", "gpt-4o-mini"]
-    assert len([record for record in one.records if record.candidates]) == 2
+    choices = [record for record in one.records if record.candidates]
+    assert [record.attempt for record in choices] == [1, 2]
+    assert len({record.call_id for record in one.records}) == 1
 
 
 def test_fallbacks_by_name_are_each_decided(lab):
