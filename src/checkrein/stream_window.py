@@ -63,7 +63,7 @@ class Window:
 
     Args:
         find: finds every span in a text.
-        reach: the longest span in code points, with what it leans on; 0 means that nothing is looked for.
+        reach: the longest span in code points, with what it leans on.
     """
 
     def __init__(self, find: Callable[[str], Sequence[Span]], reach: int) -> None:
@@ -77,6 +77,7 @@ class Window:
         self._left = 0
         self._starts: list[int] = []
         self._spans: list[Span] = []
+        self._holes: list[Hole] = []
 
     def begin(self) -> None:
         """Go on with the next path's text."""
@@ -94,7 +95,7 @@ class Window:
     def due(self) -> bool:
         """Whether there is enough new text for a scan to be worth it."""
         size = self._end - self._base
-        quantum = max(_LEAST, self._reach // _QUARTER, size // _SHARE) if self._reach else 1
+        quantum = max(_LEAST, self._reach // _QUARTER, size // _SHARE)
         return self._fresh >= quantum and self._end - self._left > self._reach
 
     def scan(self) -> Move | None:
@@ -134,11 +135,9 @@ class Window:
         return [(index, size, text) for index, size, text, _ in pieces if index >= 0]
 
     def _cut(self) -> int:
-        if not self._reach:
-            return self._end
         groups = _groups(self._spans)
-        holes = self._holes(groups)
-        cut = _back(self._end, self._reach, holes)
+        self._holes = self._holes_of(groups)
+        cut = _back(self._end, self._reach, self._holes)
         backwards = self._text[::-1]
         floor = self._end - self._left
         index = len(groups)
@@ -152,7 +151,7 @@ class Window:
             cut = groups[index - 1].start
         return cut
 
-    def _holes(self, groups: Iterable[Span]) -> list[Hole]:
+    def _holes_of(self, groups: Iterable[Span]) -> list[Hole]:
         """Stretches that count less than their length, in order."""
         quiet = _QUIET_ASCII if self._text.isascii() else _QUIET
         base = self._base
@@ -215,13 +214,12 @@ class Window:
         """Keep what detectors may look at before what has not left."""
         spans = [span for span in self._spans if span.end <= self._left]
         groups = _groups(spans)
-        holes = self._holes(groups) if self._reach else []
         edge = self._left
         for group in reversed(groups):
-            if group.end < _back(edge, _NEAR, holes):
+            if group.end < _back(edge, _NEAR, self._holes):
                 break
             edge = group.start
-        base = max(self._base, _back(edge, self._reach + _MARGIN, holes) if self._reach else edge)
+        base = max(self._base, _back(edge, self._reach + _MARGIN, self._holes))
         self._text = self._text[base - self._base :]
         self._base = base
         self._spans = [

@@ -114,7 +114,7 @@ class StreamGate:
         if mode == "window":
             if reach is None:
                 mode = "hold"
-            else:
+            elif reach:
                 stage = request.stage
                 self._window = Window(lambda text: backing.detectors.find(stage, text), reach)
         self._mode: GateMode = mode
@@ -125,7 +125,7 @@ class StreamGate:
         self._asked: frozenset[str] = frozenset()
         self._found = 0
         self._replaced = False
-        self._passing = mode == "open"
+        self._passing = self._unheeded = mode == "open"
         self._busy = False
         self._done = ""
 
@@ -214,23 +214,24 @@ class StreamGate:
             raise TypeError(f"a delta is a string, not `{type(text).__name__}`")
         if not text:
             return _NOTHING
-        passing = {segment.path: text} if self._passing else _NOTHING
-        if self._passing and self._over:
-            return passing
+        if self._over and self._unheeded:
+            return {segment.path: text}
         track = self._track(segment)
         if track.ended:
             raise ValueError("the path was ended; a text that goes on is not complete")
         self._count(text)
         track.parts.append(text)
         track.size += len(text)
+        if self._over and not self._unheeded:
+            return None
         if self._passing:
             track.left = track.size
-            return passing
-        if self._window is not None and not self._replaced:
+            return {segment.path: text}
+        if self._replaced or self._mode == "hold":
+            return _NOTHING
+        if self._window is not None:
             self._fill(self._window, track, text)
-        if self._over or (self._window is not None and not self._replaced and self._window.due):
-            return None
-        return _NOTHING
+        return None if self._window is None or self._window.due else _NOTHING
 
     def _track(self, segment: Segment) -> _Track:
         track = self._tracks.get(segment.path)
@@ -268,12 +269,12 @@ class StreamGate:
                 return self._let_pass() if self._passing else _NOTHING
             window = self._window
             if window is None:
-                return _NOTHING
+                return (yield from self._let_go())
             try:
                 move = window.scan()
             except Exception:  # noqa: BLE001 -- a broken detector denies, as it does when nothing is streamed
                 yield from self._ask(partial=True, trouble="a detector failed")
-                return self._let_pass()
+                return self._let_pass() if self._passing else _NOTHING
             return (yield from self._move(window, move)) if move is not None else _NOTHING
         finally:
             self._busy = False
@@ -300,6 +301,14 @@ class StreamGate:
             yield from self._ask(partial=True, trouble="a finding is still there after redaction")
             return _NOTHING
         return self._hand_out(pieces)
+
+    def _let_go(self) -> Flow[Texts]:
+        """Where nothing is looked for, nothing is held back: after one permit, text leaves as it comes."""
+        yield from self._ask(partial=True)
+        if self._replaced:
+            return self._replacement()
+        self._passing = True
+        return self._let_pass()
 
     def _hand_out(self, pieces: Sequence[tuple[int, int, str]]) -> Texts:
         texts: dict[Path, str] = {}
@@ -382,7 +391,7 @@ class StreamGate:
             self._redacted |= plan.redact
             self._replaced = self._replaced or (plan.replace is not None)
         elif not decision.document:
-            self._passing = True
+            self._passing = self._unheeded = True
 
     def _question(
         self, context: Mapping[str, Any], segments: tuple[Segment, ...], *, partial: bool

@@ -399,7 +399,9 @@ def test_a_finding_that_redaction_makes_is_caught_across_the_seam(play):
     pep, _, records = make(lambda _: next(answers, permit()), found=detectors(find))
     gate = pep.stream(question())
     with pytest.raises(PolicyDenied, match="obligation_failed"):
-        play(gate, [delta("# " + PROSE * 4), delta("so # "), delta(PROSE * 4), delta(PROSE * 4)], finish=False)
+        play(
+            gate, [delta("# " + PROSE * 4), delta("so # "), delta(PROSE * 4), delta(PROSE * 4)], finish=False
+        )
     assert len(records) == 2
 
 
