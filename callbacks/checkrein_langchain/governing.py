@@ -9,8 +9,7 @@ from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.outputs.chat_generation import merge_chat_generation_chunks
+from langchain_core.outputs import ChatGeneration, ChatResult
 
 from checkrein.decision import Changes, Decision
 from checkrein.enforcement import EnforcementPoint
@@ -25,8 +24,8 @@ from .messages import copy_message
 from .models import facts_of, largest_answer, tells_request, without_tracing
 from .replies import calls_tools
 from .requests import ask, offered_tools, read_call
-from .results import chunk_of, finish_reason, read_answer, rewritten, tokens_of, was_cached
-from .steps import Close, Collect, Decide, Generate, Store
+from .results import finish_reason, read_answer, rewritten, tokens_of, was_cached
+from .steps import Decide, Generate, Store
 from .surfaces import Surface
 
 __all__ = ["Call"]
@@ -205,43 +204,11 @@ class Call:
             yield Store(step.unstored)
         return ChatResult(generations=generations, llm_output=about)
 
-    def stream(self) -> Flow[list[ChatGenerationChunk]]:
-        """As `answer`, streamed: held whole, then given out as it came, or as one changed chunk."""
-        limit = self.pep.settings.limits.text
-        step = Collect(self.model, self.messages, self.stop, without_tracing(self.sent), limit)
-        ended: bool | Exception = yield step
-        overflown = ended is False
-        if overflown:
-            self.heard = step.chunks
-            yield from self._overflow(step)
-            step.limit = None
-            ended = yield step
-        if isinstance(ended, Exception):
-            raise self._shown(ended)
-        if overflown:
-            return step.chunks
-        whole = merge_chat_generation_chunks(step.chunks)
-        if whole is None:
-            return []
-        judged, _, _ = yield from self._judge([whole], None)
-        return step.chunks if judged[0] is whole else [chunk_of(judged[0])]
-
-    def _overflow(self, step: Collect) -> Flow[None]:
-        question = self._outcome((), None, _NOTHING)
-        message = f"the answer is over the limit of `{step.limit}` bytes"
-        decision = self.pep.refuse(question, "limit.text", message)
-        if decision.denied:
-            yield Close(step)
-            raise PolicyDenied(decision)
-
     def _judge(
         self, generations: Sequence[ChatGeneration], about: dict[str, Any] | None
     ) -> Flow[tuple[list[ChatGeneration], dict[str, Any] | None, bool]]:
-        self.heard = generations
-        tokens = tokens_of(generations, about)
-        if tokens and not was_cached(generations):
-            self.pep.settle(self.attempt.call_id, self.attempt.number, tokens)
-        surface = _readable(generations, about, self._most)
+        self._settle(generations, about)
+        surface = self._readable(generations, about)
         if surface is None:
             self._refuse(self._outcome(generations, about, _NOTHING), "answer_unreadable")
             return list(generations), about, self._bounds.no_store
@@ -258,6 +225,20 @@ class Call:
         else:
             return changed, told, no_store
         raise PolicyDenied(self.pep.report_failure(decision, failure))
+
+    def _settle(self, generations: Sequence[ChatGeneration], about: Mapping[str, Any] | None) -> None:
+        self.heard = generations
+        tokens = tokens_of(generations, about)
+        if tokens and not was_cached(generations):
+            self.pep.settle(self.attempt.call_id, self.attempt.number, tokens)
+
+    def _readable(
+        self, generations: Sequence[ChatGeneration], about: Mapping[str, Any] | None
+    ) -> Surface | None:
+        try:
+            return read_answer(generations, about, self._most)
+        except Exception:  # noqa: BLE001 -- what cannot be read cannot be judged
+            return None
 
     def _outcome(
         self, generations: Sequence[ChatGeneration], about: Mapping[str, Any] | None, surface: Surface
@@ -285,15 +266,6 @@ class Call:
         if covered and can_stand(self.pep.settings, Stage.POST_COMPLETION, self.who.subject):
             return withholding(failure)
         return failure
-
-
-def _readable(
-    generations: Sequence[ChatGeneration], about: Mapping[str, Any] | None, most: int
-) -> Surface | None:
-    try:
-        return read_answer(generations, about, most)
-    except Exception:  # noqa: BLE001 -- what cannot be read cannot be judged
-        return None
 
 
 def _texts(surface: Surface | None) -> list[str] | None:

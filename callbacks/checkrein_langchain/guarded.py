@@ -192,7 +192,7 @@ class GuardedChatModel(JudgedModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
-        """Stream it: nothing is given out before the verdict on the whole answer."""
+        """Stream it: what is given out has been judged, at the end or, in a window, on the way."""
         if self.call is not None:
             return super().stream(input, config, stop=stop, **kwargs)
         # Who calls is found out now: a generator may be stepped where nobody knows it any more.
@@ -202,7 +202,10 @@ class GuardedChatModel(JudgedModel):
             call = known.opened(input, config, stop, kwargs)
             run(call.before())
             model, settings = _model_of(known, call), _with_run_id(config, call)
-            yield from model.stream(call.messages, settings, stop=call.stop, **call.sent)
+            try:
+                yield from model.stream(call.messages, settings, stop=call.stop, **call.sent)
+            finally:
+                call.close()
 
         return chunks()
 
@@ -224,9 +227,13 @@ class GuardedChatModel(JudgedModel):
             await arun(call.before())
             model, settings = _model_of(known, call), _with_run_id(config, call)
             inner: Any = model.astream(call.messages, settings, stop=call.stop, **call.sent)
-            async with aclosing(inner):
-                async for chunk in inner:
-                    yield chunk
+            try:
+                async with aclosing(inner):
+                    async for chunk in inner:
+                        yield chunk
+            finally:
+                # LangChain leaves that to the garbage collector.
+                await call.aclose()
 
         return chunks()
 

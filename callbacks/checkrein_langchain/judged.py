@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
 from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -21,6 +22,7 @@ from .attempts import Attempt, first_attempt, next_attempt, place_of
 from .facade import ModelFacade
 from .identity import identity_of
 from .models import check_options
+from .pouring import Give, Pour, apour, pour
 from .results import chunk_of
 from .tries import Try, said_in
 
@@ -107,7 +109,7 @@ class JudgedModel(ModelFacade):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        yield from run(self._chunks(messages, stop, kwargs, async_api=False))
+        yield from pour(self._chunks(messages, stop, kwargs, async_api=False))
 
     @override
     async def _astream(
@@ -117,8 +119,9 @@ class JudgedModel(ModelFacade):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        for chunk in await arun(self._chunks(messages, stop, kwargs, async_api=True)):
-            yield chunk
+        async with aclosing(apour(self._chunks(messages, stop, kwargs, async_api=True))) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     def _answer(
         self, messages: list[BaseMessage], stop: list[str] | None, options: Options
@@ -128,12 +131,14 @@ class JudgedModel(ModelFacade):
 
     def _chunks(
         self, messages: list[BaseMessage], stop: list[str] | None, options: Options, *, async_api: bool
-    ) -> Flow[list[ChatGenerationChunk]]:
+    ) -> Pour:
         call = yield from self._judged(messages, stop, options)
         if call.streams(async_api=async_api):
-            return (yield from call.stream())
+            yield from call.stream()
+            return
         result = yield from call.answer()
-        return [chunk_of(one) for one in result.generations[:1]]
+        for one in result.generations[:1]:
+            yield Give(chunk_of(one))
 
     def _judged(self, messages: list[BaseMessage], stop: list[str] | None, options: Options) -> Flow[Try]:
         """The call; judged now if nobody has judged these messages, as a callback may have changed them."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
 from langchain_core.globals import get_llm_cache
@@ -15,12 +15,12 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 from checkrein.decision import Decision
 from checkrein.enforcement import EnforcementPoint
-from checkrein.vocabulary import AccessRequest
+from checkrein.streaming import StreamGate
+from checkrein.vocabulary import AccessRequest, Segment
 
-__all__ = ["Close", "Collect", "Decide", "Generate", "Store", "Unstored"]
+from .surfaces import Path
 
-# A held stream keeps at most so many chunks apart; longer ones become coarser, not larger.
-_MOST_CHUNKS: Final = 8192
+__all__ = ["Close", "Decide", "Feed", "Finish", "Generate", "Source", "Store", "Unstored"]
 
 
 @dataclass(slots=True)
@@ -127,63 +127,47 @@ class Store:
 
 
 @dataclass(slots=True)
-class Collect:
-    """Read a model's stream to its end, or until it is larger than `limit`; performed again, it goes on.
+class Source:
+    """Read the next chunk of a model's stream.
 
     Args:
         model: below its callbacks, as in `Generate`; LangChain's cache knows no streams.
         messages: what is sent.
         stop: what ends the answer.
         options: the call's options.
-        limit: bytes of UTF-8 that are held at most; None holds everything.
     """
 
     model: BaseChatModel
     messages: list[BaseMessage]
     stop: list[str] | None
     options: Mapping[str, Any]
-    limit: int | None
-    chunks: list[ChatGenerationChunk] = field(default_factory=list, init=False)
-    size: int = field(default=0, init=False)
     _stream: Iterator[ChatGenerationChunk] | None = field(default=None, init=False)
     _astream: AsyncIterator[ChatGenerationChunk] | None = field(default=None, init=False)
 
-    def perform(self) -> bool | Exception:
-        """Read, blocking; whether the stream has ended, or the error that ended it."""
+    def perform(self) -> ChatGenerationChunk | Exception | None:
+        """Read, blocking: a chunk, None at the end, or the error that ended it: see `Generate`."""
         try:
             if self._stream is None:
                 if self.model.rate_limiter:
                     self.model.rate_limiter.acquire(blocking=True)
                 self._stream = self.model._stream(self.messages, stop=self.stop, **self.options)  # noqa: SLF001
-            for chunk in self._stream:
-                if self._keep(chunk):
-                    return False
+            return next(self._stream, None)
         except Exception as error:  # noqa: BLE001 -- the flow decides
             return error
-        except BaseException:
-            self.close()
-            raise
-        return True
 
-    async def aperform(self) -> bool | Exception:
-        """Read and wait; whether the stream has ended, or the error that ended it."""
+    async def aperform(self) -> ChatGenerationChunk | Exception | None:
+        """Read and wait; as `perform`."""
         try:
             if self._astream is None:
                 if self.model.rate_limiter:
                     await self.model.rate_limiter.aacquire(blocking=True)
                 self._astream = self.model._astream(self.messages, stop=self.stop, **self.options)  # noqa: SLF001
-            async for chunk in self._astream:
-                if self._keep(chunk):
-                    return False
+            return await anext(self._astream, None)
         except Exception as error:  # noqa: BLE001 -- the flow decides
             return error
-        except BaseException:
-            await self.aclose()
-            raise
-        return True
 
     def close(self) -> None:
-        """Close the stream, and the connection below it."""
+        """Close the stream, and the connection below it; may be called again."""
         close = getattr(self._stream, "close", None)
         if close is not None:
             # The answer is given up: an error of giving it up would hide why.
@@ -191,54 +175,56 @@ class Collect:
                 close()
 
     async def aclose(self) -> None:
-        """Close the stream, and the connection below it."""
+        """As `close`."""
         close = getattr(self._astream, "aclose", None)
         if close is not None:
             with suppress(Exception):
                 await close()
-
-    def _keep(self, chunk: ChatGenerationChunk) -> bool:
-        self.chunks.append(chunk)
-        self.size += 1 + _size(chunk)
-        if len(self.chunks) >= _MOST_CHUNKS:
-            pairs = zip(self.chunks[::2], self.chunks[1::2], strict=False)
-            odd = self.chunks[-1:] if len(self.chunks) % 2 else []
-            self.chunks = [one + other for one, other in pairs] + odd
-        return self.limit is not None and self.size > self.limit
 
 
 @dataclass(slots=True)
 class Close:
     """Give a stream up."""
 
-    collect: Collect
+    source: Source
 
     def perform(self) -> None:
         """Close, blocking."""
-        self.collect.close()
+        self.source.close()
 
     async def aperform(self) -> None:
         """Close and wait."""
-        await self.collect.aclose()
+        await self.source.aclose()
 
 
-def _size(chunk: ChatGenerationChunk) -> int:
-    message = chunk.message
-    if isinstance(message.content, str) and not message.additional_kwargs:
-        calls = getattr(message, "tool_call_chunks", ())
-        return _bytes(message.content) + sum(_bytes(call.get("args") or "") for call in calls)
-    total = 0
-    todo: list[Any] = [message.content, message.additional_kwargs, getattr(message, "tool_call_chunks", ())]
-    while todo:
-        one = todo.pop()
-        if isinstance(one, str):
-            total += _bytes(one)
-        elif isinstance(one, Mapping):
-            todo += one.values()
-        elif isinstance(one, list | tuple):
-            todo += one
-    return total
+@dataclass(slots=True)
+class Feed:
+    """Hand a piece of a streamed answer to its gate."""
+
+    gate: StreamGate
+    segment: Segment
+
+    def perform(self) -> Mapping[Path, str]:
+        """Feed, blocking; what may leave now."""
+        return self.gate.feed(self.segment)
+
+    async def aperform(self) -> Mapping[Path, str]:
+        """Feed without blocking the event loop on a remote engine; what may leave now."""
+        return await self.gate.afeed(self.segment)
 
 
-def _bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+@dataclass(slots=True)
+class Finish:
+    """Ask about a streamed answer a last time."""
+
+    gate: StreamGate
+    context: Mapping[str, Any]
+    segments: Sequence[Segment]
+
+    def perform(self) -> Mapping[Path, str]:
+        """Ask, blocking; what is left."""
+        return self.gate.finish(self.context, self.segments)
+
+    async def aperform(self) -> Mapping[Path, str]:
+        """Ask without blocking the event loop on a remote engine; what is left."""
+        return await self.gate.afinish(self.context, self.segments)

@@ -7,28 +7,30 @@ from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatResult
 
 from checkrein.flow import Flow
 
 from .attempts import note_failure
 from .denial import PolicyDenied
-from .governing import Call
+from .pouring import Give, Pour
 from .replies import WITHHELD, awaits_text, calls_tools, reply_to
 from .requests import read_call
 from .results import chunk_of
+from .steps import Close
+from .streamed import StreamedCall
 
 __all__ = ["Try", "said_in"]
 
 
-class Try(Call):
+class Try(StreamedCall):
     """A call as one try.
 
     A prompt that is replied to is taken out of it: callbacks are shown that something was denied, not what.
     """
 
     def __post_init__(self) -> None:
-        Call.__post_init__(self)
+        StreamedCall.__post_init__(self)
         self.reply: ChatGeneration | None = None
         self._asked = self.messages
 
@@ -39,7 +41,7 @@ class Try(Call):
             PolicyDenied: the call is denied.
         """
         try:
-            yield from Call.before(self)
+            yield from StreamedCall.before(self)
         except Exception as error:
             self.reply = self._reply(error)
             if self.reply is None:
@@ -56,15 +58,15 @@ class Try(Call):
         reply = self.reply
         if reply is None:
             try:
-                return (yield from Call.answer(self))
+                return (yield from StreamedCall.answer(self))
             except Exception as error:
                 reply = self._reply(error)
                 if reply is None:
                     raise
         return ChatResult(generations=[reply])
 
-    def stream(self) -> Flow[list[ChatGenerationChunk]]:
-        """As `Call.stream`, or the reply as its only chunk: nothing was given out before.
+    def stream(self) -> Pour:
+        """As `StreamedCall.stream`, or the reply as its only chunk, if nothing was given out before.
 
         Raises:
             PolicyDenied: the call is denied.
@@ -72,17 +74,22 @@ class Try(Call):
         reply = self.reply
         if reply is None:
             try:
-                return (yield from Call.stream(self))
+                yield from StreamedCall.stream(self)
             except Exception as error:
                 reply = self._reply(error)
                 if reply is None:
                     raise
-        return [chunk_of(reply)]
+            else:
+                return
+            if self.source is not None:
+                yield Close(self.source)
+        yield Give(chunk_of(reply))
 
     def _reply(self, error: Exception) -> ChatGeneration | None:
         """What to answer in place of an error; None when it is raised, and then another try may follow."""
         if (
             isinstance(error, PolicyDenied)
+            and not self.given
             and self.pep.settings.denials.on_denied == "reply"
             and not any(calls_tools(one) for one in self.heard)
             and awaits_text(self.model, self.stop, {**self.options, **self.sent})
