@@ -9,7 +9,7 @@ at the end, for the record.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
@@ -20,13 +20,12 @@ from .flow import Flow, arun, run
 from .ids import new_id
 from .obligations import Plan
 from .settings import Limits
+from .stream_texts import Path, StreamTexts, Texts, Track
 from .stream_window import Move, Window
 from .vocabulary import AccessRequest, Obligation, Segment, Stage
 
 __all__ = ["Backing", "GateMode", "StreamGate"]
 
-Path = tuple[str | int, ...]
-Texts = Mapping[Path, str]
 GateMode = Literal["hold", "window", "open"]
 
 _STAGES: Final = (Stage.POST_COMPLETION, Stage.TOOL_RESULT)
@@ -50,24 +49,6 @@ class Backing(NamedTuple):
     deny: Callable[[Decision, str, str], Decision]
     detectors: Detectors
     limits: Limits
-
-
-@dataclass(slots=True, repr=False)
-class _Track:
-    """One path: what came, how much of it has left, and as what."""
-
-    segment: Segment
-    parts: list[str] = field(default_factory=list)
-    size: int = 0
-    left: int = 0
-    gone: list[str] = field(default_factory=list)
-    ended: bool = False
-
-    def text(self) -> str:
-        """All that came."""
-        if len(self.parts) > 1:
-            self.parts = ["".join(self.parts)]
-        return self.parts[0] if self.parts else ""
 
 
 class StreamGate:
@@ -105,10 +86,7 @@ class StreamGate:
         self._request = request if request.call_id else replace(request, call_id=new_id())
         self._exception = exception
         self._backing = backing
-        self._tracks: dict[Path, _Track] = {}
-        self._order: list[_Track] = []
-        self._bytes = 0
-        self._over = False
+        self._texts = StreamTexts(backing.limits)
         self._window: Window | None = None
         reach = backing.detectors.max_span(request.stage)
         if mode == "window":
@@ -164,8 +142,7 @@ class StreamGate:
     def end(self, path: Path) -> None:
         """Tell that the text at a path is complete: in a window, the next path's text can leave as well."""
         self._enter()
-        if path in self._tracks:
-            self._tracks[path].ended = True
+        self._texts.end(path)
 
     def finish(self, context: Mapping[str, Any] = _EMPTY, segments: Sequence[Segment] = ()) -> Texts:
         """Ask a last time, about everything; blocking.
@@ -202,8 +179,7 @@ class StreamGate:
 
     def _shut(self, why: str) -> None:
         self._done = why
-        self._tracks.clear()
-        self._order.clear()
+        self._texts.clear()
         self._window = None
 
     def _take(self, segment: Segment) -> Texts | None:
@@ -214,15 +190,10 @@ class StreamGate:
             raise TypeError(f"a delta is a string, not `{type(text).__name__}`")
         if not text:
             return _NOTHING
-        if self._over and self._unheeded:
+        if self._texts.over and self._unheeded:
             return {segment.path: text}
-        track = self._track(segment)
-        if track.ended:
-            raise ValueError("the path was ended; a text that goes on is not complete")
-        self._count(text)
-        track.parts.append(text)
-        track.size += len(text)
-        if self._over and not self._unheeded:
+        track = self._texts.add(segment)
+        if self._texts.over and not self._unheeded:
             return None
         if self._passing:
             track.left = track.size
@@ -233,38 +204,20 @@ class StreamGate:
             self._fill(self._window, track, text)
         return None if self._window is None or self._window.due else _NOTHING
 
-    def _track(self, segment: Segment) -> _Track:
-        track = self._tracks.get(segment.path)
-        if track is None:
-            track = self._tracks[segment.path] = _Track(replace(segment, text=""))
-            self._order.append(track)
-            self._bytes += len(segment.role)
-            self._over = self._over or len(self._order) > self._backing.limits.segments
-        return track
-
-    def _count(self, text: str) -> None:
-        """Notice at once what the document would refuse: no more of it is kept than that needs."""
-        try:
-            self._bytes += len(text) if text.isascii() else len(text.encode())
-        except UnicodeEncodeError:
-            self._over = True
-        self._over = self._over or self._bytes > self._backing.limits.text
-
-    def _fill(self, window: Window, track: _Track, text: str) -> None:
+    def _fill(self, window: Window, track: Track, text: str) -> None:
         """Let the window see the texts in their order, each to its end before the next."""
-        if self._current >= 0 and track is self._order[self._current]:
+        tracks = self._texts.tracks
+        if self._current >= 0 and track is tracks[self._current]:
             window.append(text)
-        while self._current < 0 or (
-            self._order[self._current].ended and self._current + 1 < len(self._order)
-        ):
+        while self._current < 0 or (tracks[self._current].ended and self._current + 1 < len(tracks)):
             self._current += 1
             window.begin()
-            window.append(self._order[self._current].text())
+            window.append(tracks[self._current].text())
 
     def _go_on(self) -> Flow[Texts]:
         self._busy = True
         try:
-            if self._over:
+            if self._texts.over:
                 yield from self._ask(partial=True)
                 return self._let_pass() if self._passing else _NOTHING
             window = self._window
@@ -300,67 +253,35 @@ class StreamGate:
         if pieces is None:
             yield from self._ask(partial=True, trouble="a finding is still there after redaction")
             return _NOTHING
-        return self._hand_out(pieces)
+        return self._texts.let_go(pieces)
 
     def _let_go(self) -> Flow[Texts]:
         """Where nothing is looked for, nothing is held back: after one permit, text leaves as it comes."""
         yield from self._ask(partial=True)
         if self._replaced:
             return self._replacement()
-        self._passing = True
         return self._let_pass()
 
-    def _hand_out(self, pieces: Sequence[tuple[int, int, str]]) -> Texts:
-        texts: dict[Path, str] = {}
-        for index, size, text in pieces:
-            track = self._order[index]
-            track.left += size
-            if text:
-                track.gone.append(text)
-                texts[track.segment.path] = text
-        return texts
-
     def _let_pass(self) -> Texts:
-        """Give out what was held back, unchanged: the judgement does not stand, and there is no other."""
-        texts: dict[Path, str] = {}
-        for track in self._order:
-            text = track.text()[track.left :]
-            if text:
-                track.gone.append(text)
-                texts[track.segment.path] = text
-            track.left = track.size
+        """From now on text leaves as it comes; what was held back leaves first."""
+        self._passing = True
         self._window = None
-        return texts
+        return self._texts.let_pass()
 
     def _replacement(self) -> Texts:
         """What stands for everything leaves once; all else is swallowed."""
         self._window = None
-        changes = self._decision.changes.texts if self._decision else _NOTHING
-        texts: dict[Path, str] = {}
-        for track in self._order:
-            text = changes.get(track.segment.path, "")
-            if text:
-                track.gone.append(text)
-                texts[track.segment.path] = text
-        return texts
+        return self._texts.stand_in(self._decision.changes.texts if self._decision else _NOTHING)
 
     def _end_of_stream(self, context: Mapping[str, Any], segments: tuple[Segment, ...]) -> Flow[Texts]:
         self._enter()
-        paths = [*self._tracks, *(segment.path for segment in segments)]
-        if len(set(paths)) < len(paths):
-            raise ValueError("a path of `segments` is there twice; each text has a path of its own")
         self._busy = True
         try:
             yield from self._ask(partial=False, context=context, segments=segments)
         finally:
             self._busy = False
         changes = self._decision.changes.texts if self._decision else _NOTHING
-        rest: dict[Path, str] = {}
-        for track in () if self._passing else self._order:
-            path = track.segment.path
-            text = changes.get(path, track.text())[sum(map(len, track.gone)) :]
-            if text:
-                rest[path] = text
+        rest = {} if self._passing else self._texts.rest(changes)
         for segment in segments:
             rest[segment.path] = changes.get(segment.path, segment.text)
         self._shut("finished")
@@ -387,7 +308,8 @@ class StreamGate:
             decision.raise_if_denied(self._exception)
         self._asked |= {finding.type for finding in decision.findings}
         if plan is not None:
-            self._carried = tuple(one.obligation for one in decision.obligations)
+            told = [one.obligation for one in decision.obligations]
+            self._carried = tuple(one for index, one in enumerate(told) if one not in told[:index])
             self._redacted |= plan.redact
             self._replaced = self._replaced or (plan.replace is not None)
         elif not decision.document:
@@ -396,14 +318,14 @@ class StreamGate:
     def _question(
         self, context: Mapping[str, Any], segments: tuple[Segment, ...], *, partial: bool
     ) -> AccessRequest:
-        released = sum(track.left for track in self._order)
+        released = self._texts.released
         supports = self._request.supports
         if released:
             supports -= {"replace"}
         return replace(
             self._request,
             context={**self._request.context, **context, "partial": partial, "released": released},
-            segments=(*(replace(track.segment, text=track.text()) for track in self._order), *segments),
+            segments=self._texts.segments(segments),
             supports=supports,
         )
 
@@ -411,10 +333,6 @@ class StreamGate:
         """Why a decision cannot be carried out any more: what has left would have had to be another text."""
         if self._carried and not decision.document:
             return "what earlier decisions bound the stream to cannot be carried out any more"
-        for track in self._order:
-            whole = decision.changes.texts.get(track.segment.path)
-            whole = track.text() if whole is None else whole
-            gone = track.text() if self._passing else "".join(track.gone)
-            if not whole.startswith(gone):
-                return "text has left that would have had to be changed"
+        if not self._texts.agrees(decision.changes.texts, passing=self._passing):
+            return "text has left that would have had to be changed"
         return ""
