@@ -16,6 +16,7 @@ from checkrein.ids import new_id
 from . import facts
 from .calls import Call, Calls
 from .denial import CallDenied
+from .endpoints import UNNAMED, Endpoint
 from .identity import authenticated, identity_of
 from .surfaces import Surfaces
 
@@ -39,17 +40,21 @@ class Asker:
         self.pep = pep
         self.calls = Calls()
 
-    def begin(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any]) -> Call:
+    def begin(
+        self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], endpoint: Endpoint = UNNAMED
+    ) -> Call:
         """Begin a call, and remember it for the hooks to come.
 
         Args:
             key: what the proxy authenticated; None for a call of its own.
             data: the request.
+            endpoint: what kind of call it is.
         """
         own, theirs = _call_ids(data)
         call = Call(
             call_id=own,
             key=key,
+            endpoint=endpoint,
             identity=identity_of(key, data, self.pep.settings.identity.get("litellm")),
             environment=facts.environment(key, theirs),
             usage=facts.usage_of(key),
@@ -167,7 +172,7 @@ def _request(  # noqa: PLR0913, PLR0917 -- the parts of one question
         stage=stage,
         subject=call.identity.subject,
         resource=resource,
-        context={"operation": "chat", "environment": dict(call.environment), **context},
+        context={"operation": call.endpoint.operation, "environment": dict(call.environment), **context},
         segments=tuple(surfaces.segments),
         supports=supports,
         call_id=call.call_id,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from litellm.litellm_core_utils.litellm_logging import Logging
 from litellm.proxy._types import UserAPIKeyAuth
 
-from checkrein import Decision, Segment
+from checkrein import Decision
 from checkrein.identity import Identity
+
+from .endpoints import UNNAMED, Endpoint
+from .surfaces import Content
 
 __all__ = ["CALL_ID", "Call", "Calls"]
 
@@ -29,10 +32,13 @@ class Call:
         identity: who calls.
         environment: where it came in.
         usage: what its key has spent and may spend.
+        endpoint: what kind of call it is.
         keys: the parameters beside the messages that are judged.
+        models: the model groups that it names, where there are several: each of them answers.
         model: the model group that was permitted last, the one that answers.
         attempt: how often a deployment was about to be called.
-        permitted: by model group, the messages that may go there.
+        permitted: by model group, the prompt that may go there.
+        said: every text of the request, as it was permitted last.
         denial: the decision that ended the call; whatever comes after is denied by it as well.
         let_pass: it cannot be governed, and the settings only monitor.
         last: the last decision.
@@ -43,20 +49,48 @@ class Call:
     identity: Identity
     environment: Mapping[str, str]
     usage: Mapping[str, int]
+    endpoint: Endpoint = UNNAMED
     keys: tuple[str, ...] = ("tools", "functions", "prediction", "response_format", "stop", "user")
+    models: tuple[str, ...] = ()
     model: str = ""
     attempt: int = 0
-    permitted: dict[str, tuple[Segment, ...]] = field(default_factory=dict, repr=False)
+    permitted: dict[str, Content] = field(default_factory=dict, repr=False)
+    said: frozenset[str] = field(default=frozenset(), repr=False)
     denial: Decision | None = None
     let_pass: bool = False
     last: Decision | None = None
 
 
-class Calls:
-    """The calls that are under way, found by LiteLLM's logging object.
+class _Ticket(str):
+    """A call's id that leads to the call: in LiteLLM's metadata, where it is the text of its id and no more.
 
-    The proxy makes one for each request and hands the same one to every hook, retry and fallback. A caller
-    sends JSON and can neither make nor name one, and when LiteLLM lets go of it the call is forgotten.
+    A caller sends JSON and can neither make nor name one.
+    """
+
+    __slots__ = ("call",)
+    call: Call
+
+    def __new__(cls, call: Call) -> Self:
+        """The ticket of a call."""
+        ticket = super().__new__(cls, call.call_id)
+        ticket.call = call
+        return ticket
+
+    def __copy__(self) -> _Ticket:
+        return self
+
+    def __deepcopy__(self, _: Any) -> _Ticket:
+        return self
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)
+
+
+class Calls:
+    """The calls that are under way, found by LiteLLM's logging object, or by a ticket in its metadata.
+
+    The proxy makes one such object for most requests and hands the same one to every hook, retry and
+    fallback; for the others there is the ticket. When LiteLLM lets go of the request, the call is forgotten.
     """
 
     def __init__(self) -> None:
@@ -64,12 +98,16 @@ class Calls:
         self._by_id: WeakValueDictionary[str, Call] = WeakValueDictionary()
 
     def __len__(self) -> int:
-        return len(self._calls)
+        return len(self._by_id)
 
     def of(self, data: Mapping[str, Any]) -> Call | None:
         """The call that a hook's request belongs to."""
         key = data.get("litellm_logging_obj")
-        return self._calls.get(key) if isinstance(key, Logging) else None
+        call = self._calls.get(key) if isinstance(key, Logging) else None
+        if call is not None:
+            return call
+        tickets = [metadata.get(CALL_ID) for metadata in _buckets(data)]
+        return next((one.call for one in tickets if isinstance(one, _Ticket)), None)
 
     def failed(self, data: Mapping[str, Any], key: UserAPIKeyAuth) -> Call | None:
         """The call of a request that failed, whose logging object LiteLLM has taken away.
@@ -78,18 +116,29 @@ class Calls:
             data: the request.
             key: what was authenticated: a caller could send the id of somebody else's call.
         """
-        metadata = data.get("metadata")
-        call_id = metadata.get(CALL_ID) if isinstance(metadata, Mapping) else None
-        call = self._by_id.get(call_id) if isinstance(call_id, str) else None
-        return call if call is not None and call.key is key else None
+        for metadata in _buckets(data):
+            call_id = metadata.get(CALL_ID)
+            call = self._by_id.get(call_id) if isinstance(call_id, str) else None
+            if call is not None and call.key is key:
+                return call
+        return None
 
     def remember(self, data: MutableMapping[str, Any], call: Call) -> None:
         """Keep a call for the hooks to come, and write down its id."""
         key = data.get("litellm_logging_obj")
-        if not isinstance(key, Logging):
-            return
-        self._calls[key] = call
+        if isinstance(key, Logging):
+            self._calls[key] = call
+        # Beside the authentication is LiteLLM's own bucket; the other one goes to some providers.
+        buckets = [one for one in _buckets(data) if isinstance(one.get("user_api_key_auth"), UserAPIKeyAuth)]
+        if not buckets and "metadata" not in call.endpoint.own:
+            buckets = [data.get("metadata", ())]
+        for metadata in buckets[:1]:
+            if isinstance(metadata, MutableMapping):
+                # A mirrored call gets a copy of the metadata, and is a call of its own.
+                metadata[CALL_ID] = call.call_id if isinstance(key, Logging) else _Ticket(call)
         self._by_id[call.call_id] = call
-        metadata = data.get("metadata")
-        if isinstance(metadata, MutableMapping):
-            metadata[CALL_ID] = call.call_id
+
+
+def _buckets(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = [data.get(name) for name in ("litellm_metadata", "metadata")]
+    return [one for one in found if isinstance(one, Mapping)]

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from .leaves import member
 
 __all__ = [
+    "answering_model",
     "called_model",
     "deployments",
     "environment",
@@ -32,7 +33,12 @@ _INLINE_CHARACTERS: Final = 32_000
 _COUNTED_CHARACTERS: Final = 1_000_000
 # USD per token -> micro-USD per million tokens.
 _PRICE_SCALE: Final = 10**12
-_TOKEN_COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
+# In the words of each API.
+_TOKEN_COUNTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "prompt_tokens": ("prompt_tokens", "input_tokens", "promptTokenCount"),
+    "completion_tokens": ("completion_tokens", "output_tokens", "candidatesTokenCount"),
+    "total_tokens": ("total_tokens", "totalTokenCount"),
+}
 
 
 def router() -> Any:
@@ -74,12 +80,21 @@ def called_model(kwargs: Mapping[str, Any]) -> str:
     noted = [one for one in buckets if isinstance(one, Mapping) and one.get("deployment")]
     metadata = noted[0] if noted else {}
     model = str(kwargs.get("model") or "")
-    if metadata.get("deployment") != model:
+    deployment = str(metadata.get("deployment") or "")
+    # A bridge to another endpoint calls the same deployment without its provider's prefix.
+    if deployment != model and not (model and deployment.endswith(f"/{model}")):
         # Whoever changed the model after the router chose it did not change the router's notes.
         return model
     group = str(metadata.get("deployment_model_name") or model)
     info = metadata.get("model_info")
     return _group(group, info if isinstance(info, Mapping) else {}, str(metadata.get("model_group") or model))
+
+
+def answering_model(answer: Any) -> str | None:
+    """The model group of the deployment that an answer comes from, where LiteLLM tells."""
+    hidden = getattr(answer, "_hidden_params", None)
+    deployment = hidden.get("model_id") if isinstance(hidden, Mapping) else None
+    return model_name(deployment) if isinstance(deployment, str) else None
 
 
 def model_properties(model: str) -> dict[str, Any]:
@@ -88,12 +103,12 @@ def model_properties(model: str) -> dict[str, Any]:
     What its deployments do not share is unknown, and the dearest price counts; unknown is absent.
     """
     found = deployments(model)
-    providers = {_provider(one.get("litellm_params") or {}) for one in found}
+    providers = {provider_of(one.get("litellm_params") or {}) for one in found}
     properties: dict[str, Any] = {}
     if len(providers) == 1 and None not in providers:
         properties["provider"] = providers.pop()
     for name, key in (("input_price", "input_cost_per_token"), ("output_price", "output_cost_per_token")):
-        prices = [_price(one, key) for one in found]
+        prices = [price_of(one, key) for one in found]
         known = [price for price in prices if price is not None]
         if known and len(known) == len(prices):
             properties[name] = max(known)
@@ -127,14 +142,37 @@ def outcome_of(answers: Sequence[Any]) -> tuple[dict[str, int], str | None]:
     tokens: dict[str, int] = {}
     finish: str | None = None
     for answer in answers:
-        usage = member(answer, "usage")
-        if isinstance(usage, Mapping | BaseModel):
-            counts = {name: member(usage, name) for name in _TOKEN_COUNTS}
-            tokens = {name: count for name, count in counts.items() if type(count) is int and count >= 0}
-        for choice in (member(answer, "choices") or ())[:1]:
-            reason = member(choice, "finish_reason")
-            finish = reason if isinstance(reason, str) else finish
+        for name in ("usage", "usageMetadata"):
+            usage = member(answer, name)
+            if isinstance(usage, Mapping | BaseModel):
+                tokens = _tokens(usage) or tokens
+        finish = _finish(answer) or finish
     return tokens, finish
+
+
+def _tokens(usage: Mapping[str, Any] | BaseModel) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name, keys in _TOKEN_COUNTS.items():
+        counts = [member(usage, key) for key in keys]
+        known = next((count for count in counts if type(count) is int and count >= 0), None)
+        if known is not None:
+            found[name] = known
+    if "total_tokens" not in found and len(found) > 1:
+        found["total_tokens"] = sum(found.values())
+    return found
+
+
+def _finish(answer: Any) -> str | None:
+    """Why an answer ended: of its first choice, or of all of it."""
+    for name in ("choices", "candidates"):
+        for choice in (member(answer, name) or ())[:1]:
+            reasons = [member(choice, key) for key in ("finish_reason", "finishReason")]
+            return next((reason for reason in reasons if isinstance(reason, str)), None)
+    details = member(answer, "incomplete_details")
+    reasons = [member(answer, "stop_reason"), member(details, "reason") if details else None]
+    if member(answer, "output") is not None:
+        reasons.append(member(answer, "status"))
+    return next((reason for reason in reasons if isinstance(reason, str)), None)
 
 
 def usage_of(key: UserAPIKeyAuth | None) -> dict[str, int]:
@@ -166,7 +204,7 @@ def _group(group: str, info: Mapping[str, Any], asked: str) -> str:
     return asked if "*" in group else group
 
 
-def _provider(params: Mapping[str, Any]) -> str | None:
+def provider_of(params: Mapping[str, Any]) -> str | None:
     try:
         _, provider, _, _ = litellm.get_llm_provider(
             model=str(params.get("model")),
@@ -178,7 +216,7 @@ def _provider(params: Mapping[str, Any]) -> str | None:
     return provider or None
 
 
-def _price(deployment: Mapping[str, Any], key: str) -> int | None:
+def price_of(deployment: Mapping[str, Any], key: str) -> int | None:
     params, info = deployment.get("litellm_params") or {}, deployment.get("model_info") or {}
     cost = params.get(key) if params.get(key) is not None else info.get(key)
     if cost is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -15,16 +16,19 @@ from checkrein import EnforcementPoint, Stage
 from . import facts
 from .asking import Asker, resource_of
 from .calls import Call
+from .denial import CallDenied
+from .endpoints import ENDPOINTS, UNNAMED, Endpoint
 from .identity import authenticated
-from .requests import max_tokens_of, problem_of, text_keys, tool_names
+from .requests import max_tokens_of, models_of, problem_of, text_keys, tool_names
 from .surfaces import (
     Surfaces,
     answer_surfaces,
-    message_segments,
+    content_of,
     request_surfaces,
     stream_surfaces,
     text_size,
 )
+from .turns import CONVERSATION
 from .writing import write_answer, write_request
 
 __all__ = ["STAGES", "Governor"]
@@ -32,7 +36,6 @@ __all__ = ["STAGES", "Governor"]
 STAGES: Final = (Stage.MODEL_SELECTION, Stage.PRE_PROMPT, Stage.POST_COMPLETION)
 """Where the guard asks."""
 
-_CHAT: Final = frozenset({"acompletion", "completion"})
 _BEFORE: Final = frozenset({"limit_tokens", "no_store", "remove_tools", "set_parameters"})
 _TEXT: Final = frozenset({"redact", "replace"})
 # A stream's pieces are small and each is an object: so many are held in memory, whatever their text.
@@ -45,6 +48,17 @@ class _Held:
 
     chunks: list[Any] = field(default_factory=list)
     size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked about a request: for which model, at which stages, and which parameters are read."""
+
+    model: str
+    stages: tuple[Stage, ...]
+    endpoint: Endpoint
+    keys: tuple[str, ...]
+    routable: bool = field(default=False, kw_only=True)
 
 
 class Governor:
@@ -82,7 +96,7 @@ class Governor:
             CallDenied: unless the settings only monitor.
         """
         data = {"model": model}
-        call = self.asker.begin(None, data)
+        call = self.asker.begin(None, data, UNNAMED)
         self.asker.refuse(call, resource_of(data, "count"), "unsupported_endpoint", "a count of tokens")
 
     async def release(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], answer: Any) -> None:
@@ -119,48 +133,80 @@ class Governor:
     async def _admit(
         self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], call_type: str
     ) -> None:
-        call = self.asker.begin(key, data)
-        problem = problem_of(data, self._guardrail)
-        if call_type not in _CHAT:
-            problem = "unsupported_endpoint", f"`{call_type}` is no chat"
+        endpoint = ENDPOINTS.get(call_type, UNNAMED)
+        call = self.asker.begin(key, data, endpoint)
+        if endpoint is UNNAMED:
+            problem: tuple[str, str] | None = ("unsupported_endpoint", f"`{call_type}` is not governed")
+        else:
+            problem = problem_of(data, endpoint, self._guardrail)
         if problem is not None:
             self.asker.refuse(call, resource_of(data, call_type), *problem)
             return
-        call.keys = tuple(text_keys(data))
-        await self._judge(call, facts.model_name(data["model"]), data, STAGES[:2], routable=True)
+        call.keys = tuple(text_keys(data, endpoint))
+        names = [facts.model_name(name) for name in models_of(data)]
+        with _prompt_as_message(data, endpoint):
+            asked = [
+                _Asked(name, STAGES[:2], endpoint, call.keys, routable=len(names) == 1) for name in names
+            ]
+            models = [await self._judge(call, data, one) for one in asked]
+            content = content_of(data, endpoint.content, self._depth)
+        call.permitted = dict.fromkeys(models, content)
+        call.models = tuple(models) if len(models) > 1 else ()
 
     async def _attempt(self, kwargs: MutableMapping[str, Any], call_type: str) -> None:
-        call = self.asker.calls.of(kwargs) or self.asker.begin(authenticated(kwargs), kwargs)
+        endpoint = ENDPOINTS.get(call_type, UNNAMED)
+        call = self.asker.calls.of(kwargs) or self.asker.begin(authenticated(kwargs), kwargs, endpoint)
         self.asker.stand(call)
-        call.attempt += 1
         if call.let_pass:
             return
-        if call_type not in _CHAT:
-            # What LiteLLM calls on the way of a judged chat, such as a bridge to another endpoint, is judged.
-            if not call.permitted:
-                message = f"`{call_type}` is no chat"
-                self.asker.refuse(call, resource_of(kwargs, call_type), "unsupported_endpoint", message)
+        if call.permitted and endpoint is not call.endpoint:
+            await self._bridge(call, kwargs, endpoint)
+            return
+        call.attempt += 1
+        if endpoint is UNNAMED:
+            message = f"`{call_type}` is not governed"
+            self.asker.refuse(call, resource_of(kwargs, call_type), "unsupported_endpoint", message)
             return
         model = facts.called_model(kwargs)
         known = model in call.permitted
-        if known and call.permitted[model] == message_segments(kwargs, self._depth):
+        if known and call.permitted[model] == content_of(kwargs, endpoint.content, self._depth):
             call.model = model
             return
-        await self._judge(call, model, kwargs, STAGES[1:2] if known else STAGES[:2], routable=False)
+        asked = _Asked(model, STAGES[1:2] if known else STAGES[:2], endpoint, call.keys)
+        await self._judge(call, kwargs, asked)
+        call.permitted[model] = content_of(kwargs, endpoint.content, self._depth)
+
+    async def _bridge(self, call: Call, kwargs: MutableMapping[str, Any], endpoint: Endpoint) -> None:
+        """Judge what LiteLLM itself calls on the way of a judged call, where it says something new."""
+        keys = dict.fromkeys((*endpoint.content, *CONVERSATION))
+        told = request_surfaces(kwargs, [key for key in keys if key in kwargs], self._depth)
+        if not call.said.issuperset(segment.text for segment in told.segments):
+            await self._judge(call, kwargs, _Asked(call.model, STAGES[1:2], endpoint, tuple(keys)))
 
     async def _release(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], answer: Any) -> None:
         call = self._answered(key, data)
-        if call.let_pass:
+        if call.let_pass or not call.endpoint.answers:
             return
-        if not isinstance(answer, BaseModel | Mapping):
-            message = f"`{type(answer).__name__}` is no answer"
-            self.asker.refuse(call, resource_of(data, "answer"), "unsupported_answer", message)
-            return
-        await self._judge_answer(call, answer_surfaces(answer, self._depth), [answer])
+        # The first of several to answer tells which deployment it is; otherwise each answers in its place.
+        answers = answer if call.models and isinstance(answer, list) else [answer]
+        models = call.models if answers is answer else [facts.answering_model(answer) or call.model]
+        for one, model in zip(answers, models if call.models else [call.model], strict=True):
+            if isinstance(one, CallDenied):
+                raise one
+            if not isinstance(one, BaseModel | Mapping):
+                message = f"`{type(one).__name__}` is no answer"
+                self.asker.refuse(call, resource_of(data, "answer"), "unsupported_answer", message)
+                return
+            call.model = model
+            await self._judge_answer(call, answer_surfaces(one, self._depth, call.said), [one])
 
     async def _weigh(self, call: Call, held: _Held) -> None:
         chunk = held.chunks[-1]
         resource = resource_of({"model": call.model}, "answer")
+        if not call.endpoint.streams:
+            message = f"a stream of `{call.endpoint.operation}` cannot be held back"
+            self.asker.refuse(call, resource, "unsupported_request.stream", message)
+            return
         if not isinstance(chunk, BaseModel | Mapping):
             message = f"`{type(chunk).__name__}` is no chunk"
             self.asker.refuse(call, resource, "unsupported_answer", message)
@@ -172,38 +218,38 @@ class Governor:
     async def _release_chunks(self, call: Call, chunks: Sequence[Any]) -> None:
         await self._judge_answer(call, stream_surfaces(chunks, self._depth), chunks)
 
-    async def _judge(
-        self,
-        call: Call,
-        model: str,
-        data: MutableMapping[str, Any],
-        stages: Iterable[Stage],
-        *,
-        routable: bool,
-    ) -> None:
+    async def _judge(self, call: Call, data: MutableMapping[str, Any], asked: _Asked) -> str:
+        """Ask about a request; gives the model that it may go to."""
         # Once a deployment is chosen, no other model can be called instead.
-        supports = _BEFORE | {"route"} if routable else _BEFORE
+        supports = _BEFORE | {"route"} if asked.routable else _BEFORE
+        model, endpoint = asked.model, asked.endpoint
         surfaces: Surfaces | None = None
         tokens: int | None = None
-        for stage in stages:
+        for stage in asked.stages:
             if surfaces is None:
-                keys = [key for key in call.keys if key in data]
-                surfaces = request_surfaces(data, keys, self._depth)
+                surfaces = self._read(data, asked)
                 tokens = await facts.prompt_tokens([segment.text for segment in surfaces.segments])
             decision = await self.asker.ask(
                 call,
                 stage,
                 model,
                 surfaces,
-                context=_context(call, data, tokens),
+                context=_context(call, data, endpoint, tokens),
                 supports=supports | _TEXT if stage.has_text else supports,
             )
             if decision.changes:
-                self.asker.write(call, decision, partial(write_request, data, decision.changes, surfaces))
+                change = partial(write_request, data, decision.changes, surfaces, endpoint)
+                self.asker.write(call, decision, change)
                 model = decision.changes.model or model
                 surfaces = None
         call.model = model
-        call.permitted[model] = message_segments(data, self._depth)
+        if surfaces is None:
+            surfaces = self._read(data, asked)
+        call.said |= {segment.text for segment in surfaces.segments}
+        return model
+
+    def _read(self, data: Mapping[str, Any], asked: _Asked) -> Surfaces:
+        return request_surfaces(data, [key for key in asked.keys if key in data], self._depth)
 
     async def _judge_answer(self, call: Call, surfaces: Surfaces, answers: Sequence[Any]) -> None:
         tokens, finish = facts.outcome_of(answers)
@@ -219,7 +265,7 @@ class Governor:
     def _answered(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any]) -> Call:
         call = self.asker.calls.of(data)
         if call is None:
-            call = self.asker.begin(key, data)
+            call = self.asker.begin(key, data, UNNAMED)
             message = "it came to an answer without having been judged"
             self.asker.refuse(call, resource_of(data, "answer"), "unsupported_endpoint", message)
         return self.asker.stand(call)
@@ -229,8 +275,20 @@ class Governor:
         return self.asker.pep.settings.limits.depth
 
 
-def _context(call: Call, data: Mapping[str, Any], tokens: int | None) -> dict[str, Any]:
-    estimated = {"prompt_tokens": tokens, "max_tokens": max_tokens_of(data)}
+@contextmanager
+def _prompt_as_message(data: MutableMapping[str, Any], endpoint: Endpoint) -> Iterator[None]:
+    """Keep a picture's prompt in one place: LiteLLM tells it twice, and reads it from the message."""
+    told_twice = endpoint.operation == "image_generation" and "messages" in data
+    prompt = data.pop("prompt", None) if told_twice else None
+    try:
+        yield
+    finally:
+        if prompt is not None:
+            data["prompt"] = data["messages"][0]["content"]
+
+
+def _context(call: Call, data: Mapping[str, Any], endpoint: Endpoint, tokens: int | None) -> dict[str, Any]:
+    estimated = {"prompt_tokens": tokens, "max_tokens": max_tokens_of(data, endpoint)}
     context: dict[str, Any] = {
         "tools": tool_names(data),
         "estimated": {name: count for name, count in estimated.items() if count is not None},

@@ -22,13 +22,23 @@ Path = tuple[str | int, ...]
 # What people and models say: text even when it is a single word.
 _SPOKEN: Final = frozenset(
     {
+        "args",
         "arguments",
         "content",
+        "contents",
+        "documents",
+        "input",
+        "instructions",
         "messages",
+        "output",
+        "prompt",
+        "query",
         "reasoning",
         "reasoning_content",
         "refusal",
+        "revised_prompt",
         "summary",
+        "system",
         "text",
         "thinking",
         "transcript",
@@ -52,9 +62,11 @@ _BINARY_KEYS: Final[Mapping[Any, str]] = {
     "encrypted_content": "",
     "file_data": "file",
     "signature": "",
+    "thoughtSignature": "",
     "thought_signature": "",
 }
-_AROUND_DATA: Final = frozenset({"audio", "file", "inline_data", "input_audio", "source"})
+_AROUND_DATA: Final = frozenset({"audio", "file", "inlineData", "inline_data", "input_audio", "source"})
+_MEDIA_TYPES: Final = ("mimeType", "mime_type", "media_type")
 _KINDS: Final = {
     "application": "file",
     "audio": "audio",
@@ -109,8 +121,14 @@ class Leaf(NamedTuple):
         if self.key in _URL_KEYS and (url := _DATA_URL.fullmatch(self.text)):
             return _KINDS.get(url.group(1), "file")
         if self.key in _BINARY_KEYS and (self.key != "data" or self._around in _AROUND_DATA):
-            return _BINARY_KEYS[self.key] if _BINARY.fullmatch(self.text) else None
+            return self._binary_kind if _BINARY.fullmatch(self.text) else None
         return None
+
+    @property
+    def _binary_kind(self) -> str:
+        kinds = [member(self.container, name) for name in _MEDIA_TYPES] if self.key == "data" else []
+        told = next((kind for kind in kinds if isinstance(kind, str)), None)
+        return _BINARY_KEYS[self.key] if told is None else _KINDS.get(told.partition("/")[0], "file")
 
     @property
     def _around(self) -> Any:

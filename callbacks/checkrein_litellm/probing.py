@@ -204,7 +204,8 @@ async def _attempts(guard: PolicyGuard) -> list[Outcome]:
         (Stage.MODEL_SELECTION, "a fallback to another model", (), fallback),
         (Stage.PRE_PROMPT, "a chat call", STAGES[1:2], lambda: admit(_request())),
         (Stage.PRE_PROMPT, "a key that opts out of guardrails", STAGES[1:2], opted_out),
-        (Stage.PRE_PROMPT, "another endpoint", (), lambda: admit(_request(), "aembedding")),
+        (Stage.PRE_PROMPT, "embeddings", STAGES[1:2], lambda: admit(_request(input="a text"), "aembedding")),
+        (Stage.PRE_PROMPT, "an endpoint that nobody governs", (), lambda: admit(_request(), "aocr")),
         (Stage.POST_COMPLETION, "an answer", STAGES[2:], answer),
         (Stage.POST_COMPLETION, "a streamed answer", STAGES[2:], stream),
     ]

@@ -1,22 +1,14 @@
-"""What a chat request may hold: what of it reaches the provider, and what no policy could govern."""
+"""What a request may hold: what of it reaches the provider, and what no policy could govern."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
+from .endpoints import Endpoint
 from .leaves import member
 
-__all__ = ["CONTROLS", "MAX_TOKENS", "max_tokens_of", "problem_of", "text_keys", "tool_names"]
-
-MAX_TOKENS: Final = (
-    "max_tokens",
-    "max_completion_tokens",
-    "max_output_tokens",
-    "max_new_tokens",
-    "max_tokens_to_sample",
-)
-"""The names under which a request limits its answer: the first is everybody's, the others some providers'."""
+__all__ = ["CONTROLS", "DECLARATIONS", "max_tokens_of", "models_of", "problem_of", "text_keys", "tool_names"]
 
 CONTROLS: Final = frozenset(
     {
@@ -80,6 +72,9 @@ _UNGOVERNED: Final = frozenset(
         "vector_store_ids",
     }
 )
+DECLARATIONS: Final = ("functionDeclarations", "function_declarations")
+"""Where Google's API gathers functions in a tool."""
+
 _FALLBACKS: Final = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 # A fallback may replace the whole request; only what the deployment hook judges again is let through.
 _OF_A_FALLBACK: Final = frozenset({"messages", "model"})
@@ -87,46 +82,60 @@ _MAX_NESTING: Final = 4
 
 
 def problem_of(  # noqa: PLR0911 -- one line per reason
-    data: Mapping[str, Any], guardrail: str
+    data: Mapping[str, Any], endpoint: Endpoint, guardrail: str
 ) -> tuple[str, str] | None:
-    """Why a chat request cannot be governed, as a reason's code and message; None if it can.
+    """Why a request cannot be governed, as a reason's code and message; None if it can.
 
     Args:
         data: the request, as the pre-call hook gets it.
+        endpoint: what kind of call it is.
         guardrail: this guardrail's name in the proxy's configuration.
     """
-    model = data.get("model")
-    if not isinstance(model, str) or not model:
+    models = models_of(data)
+    if not models:
         return "unsupported_request.model", "the request names no model"
-    if "," in model:
+    if len(models) > 1 and (not endpoint.models or data.get("stream")):
         return "unsupported_request.several_models", "the request names several models at once"
+    if data.get("stream") and not endpoint.streams:
+        return "unsupported_request.stream", f"a stream of `{endpoint.operation}` cannot be held back"
     key = next((key for key in sorted(_UNGOVERNED & data.keys()) if data[key] not in (None, False)), None)
     if key is not None:
         return f"unsupported_request.{key}", f"`{key}` changes the call after it was judged"
     key = next((key for key in _FALLBACKS if not _governed(data, key)), None)
     if key is not None:
         return f"unsupported_request.{key}", "a fallback may name `model` and `messages`, no more"
-    if any(member(tool, "type") == "file_search" for tool in _tools(data, "tools")):
+    if any(member(tool, "type") == "file_search" or "fileSearch" in tool for tool in _tools(data, "tools")):
         return "unsupported_request.file_search", "what is found would not be judged"
     if _in_a_pipeline(data, guardrail):
         return "misconfigured.pipeline", "a pipeline of LiteLLM's `policies` runs this guardrail"
     return None
 
 
-def text_keys(data: Mapping[str, Any]) -> list[str]:
+def models_of(data: Mapping[str, Any]) -> list[str]:
+    """The models that the request names: LiteLLM calls each of several, parted by commas."""
+    model = data.get("model")
+    return [name for name in map(str.strip, model.split(",")) if name] if isinstance(model, str) else []
+
+
+def text_keys(data: Mapping[str, Any], endpoint: Endpoint) -> list[str]:
     """The parameters beside `messages` that reach the provider, in the request's order."""
-    return [key for key in data if key not in CONTROLS]
+    return [key for key in data if key not in CONTROLS or key in endpoint.own]
 
 
-def max_tokens_of(data: Mapping[str, Any]) -> int | None:
+def max_tokens_of(data: Mapping[str, Any], endpoint: Endpoint) -> int | None:
     """The largest answer that the request asks for, in tokens; None where it sets no limit."""
-    asked = [data[key] for key in MAX_TOKENS if type(data.get(key)) is int]
+    asked = [value for path in endpoint.limits if type(value := _at(data, path)) is int]
     return max(asked, default=None)
 
 
 def tool_names(data: Mapping[str, Any]) -> list[str]:
     """The names of the tools that the model may call."""
-    names = [_name_of(tool) for key in ("tools", "functions") for tool in _tools(data, key)]
+    names = [
+        _name_of(one)
+        for key in ("tools", "functions")
+        for tool in _tools(data, key)
+        for one in _declared(tool)
+    ]
     return [name for name in names if name]
 
 
@@ -135,6 +144,21 @@ def _name_of(tool: Mapping[str, Any]) -> str:
     function = tool.get("function")
     name = function.get("name") if isinstance(function, Mapping) else tool.get("name") or tool.get("type")
     return name if isinstance(name, str) else ""
+
+
+def _declared(tool: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The tool, or the functions that Google's API gathers in one."""
+    for key in DECLARATIONS:
+        if isinstance(tool.get(key), list):
+            return _tools(tool, key)
+    return [tool]
+
+
+def _at(data: Mapping[str, Any], path: str) -> Any:
+    value: Any = data
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def _tools(data: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:

@@ -1,44 +1,63 @@
-"""The texts of a chat request, of its answer and of its stream: read as segments, written back in place."""
+"""The texts of a request, of its answer and of its stream: read as segments, written back in place."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel
 
 from checkrein import Origin, Segment
 
-from .leaves import Leaf, Path, leaves, member
+from .leaves import Leaf, Path, leaves
+from .turns import CONVERSATION, OF_THE_SYSTEM, pieces
 
 __all__ = [
+    "Content",
     "Surfaces",
     "UnwritableError",
     "answer_surfaces",
-    "message_segments",
+    "content_of",
     "request_surfaces",
     "stream_surfaces",
     "text_size",
 ]
 
-_ORIGINS: Final = {
-    "assistant": Origin.ASSISTANT,
-    "developer": Origin.SYSTEM,
-    "function": Origin.TOOL,
-    "system": Origin.SYSTEM,
-    "tool": Origin.TOOL,
-    "user": Origin.USER,
-}
-# What an application writes beside its system prompt; whatever else stands beside the messages counts as the
-# user's.
-_OF_THE_SYSTEM: Final = frozenset(
-    {"function_call", "functions", "response_format", "stop", "tool_choice", "tools", "web_search_options"}
-)
 # An answer's own book-keeping.
 _NOT_SAID: Final = frozenset(
-    {"created", "id", "model", "object", "service_tier", "system_fingerprint", "usage"}
+    {
+        "_hidden_params",
+        "created",
+        "created_at",
+        "id",
+        "model",
+        "modelVersion",
+        "object",
+        "responseId",
+        "service_tier",
+        "system_fingerprint",
+        "usage",
+        "usageMetadata",
+    }
 )
+# Where an answer stands, in whichever API.
+_ANSWERS: Final = frozenset({"candidates", "choices", "content", "data", "output"})
+# What the provider adds out of its own memory, and nobody here sees.
+_STORED: Final = ("conversation", "previous_response_id")
+_FILES: Final = {"file": "audio", "image": "image", "mask": "image"}
+
+
+class Content(NamedTuple):
+    """What a prompt says, whatever API it is told in.
+
+    Args:
+        said: who says what, in order.
+        uninspected: what is no text, and after which text.
+    """
+
+    said: tuple[tuple[Origin, str], ...]
+    uninspected: tuple[tuple[str, int], ...]
 
 
 class UnwritableError(Exception):
@@ -70,8 +89,8 @@ class Surfaces:
         Returns:
             Whether it is no text but of a kind that is told now.
         """
-        pieces = copies[0]
-        whole = pieces[0]._replace(text=_joined(pieces))
+        parts = copies[0]
+        whole = parts[0]._replace(text=_joined(parts))
         kind = whole.kind or whole.content
         if kind is not None:
             if kind and not told:
@@ -97,22 +116,22 @@ class Surfaces:
             UnwritableError: one of them cannot be changed, or JSON would break.
         """
         for path, text in texts.items():
-            for pieces in self._places[path]:
-                first, *others = pieces
+            for parts in self._places[path]:
+                first, *others = parts
                 if first.container is None:
                     raise UnwritableError("the name of a field cannot be changed")
-                if first.key == "arguments" and _is_json(_joined(pieces)) and not _is_json(text):
+                if first.key == "arguments" and _is_json(_joined(parts)) and not _is_json(text):
                     raise UnwritableError("the arguments of a tool call would be no JSON any more")
                 _put(first, text)
-                for piece in others:
-                    _put(piece, "")
+                for part in others:
+                    _put(part, "")
 
 
 def request_surfaces(data: Mapping[str, Any], keys: Iterable[str], max_depth: int) -> Surfaces:
-    """Read a chat request.
+    """Read a request.
 
-    What the application writes beside its messages comes first, what the user writes there last: so that it
-    counts as part of the turn that is being answered.
+    What the application writes beside the conversation comes first, what the user writes there last: so that
+    it counts as part of the turn that is being answered.
 
     Args:
         data: the request.
@@ -125,29 +144,37 @@ def request_surfaces(data: Mapping[str, Any], keys: Iterable[str], max_depth: in
     surfaces = Surfaces()
     keys = list(keys)
     for key in keys:
-        if key in _OF_THE_SYSTEM:
+        if key in OF_THE_SYSTEM:
             surfaces.read(leaves(data, key, (key,), max_depth), key, Origin.SYSTEM)
-    messages = data.get("messages")
-    for index, message in enumerate(messages if isinstance(messages, list) else ()):
-        role = member(message, "role") if isinstance(message, Mapping) else None
-        role = role if isinstance(role, str) else "user"
-        found = leaves(messages, index, ("messages", index), max_depth)
-        surfaces.read(found, role, _ORIGINS.get(role, Origin.USER))
-    if isinstance(messages, str):
-        surfaces.read(leaves(data, "messages", ("messages",), max_depth), "user", Origin.USER)
+    for key in CONVERSATION:
+        if key == "messages" or key in keys:
+            for piece in pieces(data, key, max_depth):
+                surfaces.read(piece.found, piece.role, piece.origin)
     for key in keys:
-        if key not in _OF_THE_SYSTEM:
+        if key not in OF_THE_SYSTEM and key not in CONVERSATION:
             surfaces.read(leaves(data, key, (key,), max_depth), key, Origin.USER)
+            surfaces.read(_file_names(data, key), key, Origin.USER)
+    place = max(len(surfaces.segments) - 1, 0)
+    surfaces.uninspected += [{"kind": kind, "segment": place} for kind in _unseen(data, keys)]
     return surfaces
 
 
-def message_segments(data: Mapping[str, Any], max_depth: int) -> tuple[Segment, ...]:
-    """The texts of a request's messages alone: two requests that say the same have equal ones.
+def content_of(data: Mapping[str, Any], keys: Iterable[str], max_depth: int) -> Content:
+    """What a request's prompt alone says: two requests that say the same have equal ones.
+
+    Args:
+        data: the request.
+        keys: the parameters that hold the prompt.
+        max_depth: longest path that is read.
 
     Raises:
-        RequestError: they are nested over the limit.
+        RequestError: it is nested over the limit.
     """
-    return tuple(request_surfaces(data, (), max_depth).segments)
+    surfaces = request_surfaces(data, keys, max_depth)
+    return Content(
+        tuple([(segment.origin, segment.text) for segment in surfaces.segments]),
+        tuple([(one["kind"], one["segment"]) for one in surfaces.uninspected]),
+    )
 
 
 def text_size(chunk: Any, max_depth: int) -> int:
@@ -163,19 +190,23 @@ def text_size(chunk: Any, max_depth: int) -> int:
     )
 
 
-def answer_surfaces(answer: Any, max_depth: int) -> Surfaces:
+def answer_surfaces(answer: Any, max_depth: int, repeated: Collection[str] = ()) -> Surfaces:
     """Read a whole answer: every choice, and whatever a provider says beside them.
+
+    Args:
+        answer: a mapping or a model.
+        max_depth: longest path that is read.
+        repeated: texts of the request, which some providers repeat beside their answer.
 
     Raises:
         RequestError: it is nested over the limit.
     """
     surfaces = Surfaces()
     for key in _said(answer):
-        surfaces.read(
-            (leaf for leaf in leaves(answer, key, (key,), max_depth) if "logprobs" not in leaf.path),
-            "assistant",
-            Origin.ASSISTANT,
-        )
+        found = (leaf for leaf in leaves(answer, key, (key,), max_depth) if "logprobs" not in leaf.path)
+        if key not in _ANSWERS:
+            found = (leaf for leaf in found if leaf.kind or leaf.text not in repeated)
+        surfaces.read(found, "assistant", Origin.ASSISTANT)
     return surfaces
 
 
@@ -197,13 +228,42 @@ def stream_surfaces(chunks: Sequence[Any], max_depth: int) -> Surfaces:
                 elif "logprobs" not in leaf.path:
                     said.setdefault(leaf.path, []).append(leaf)
     surfaces = Surfaces()
-    for copies in (*([pieces] for pieces in said.values()), *beside.values()):
+    for copies in (*([parts] for parts in said.values()), *beside.values()):
         surfaces.add(copies, "assistant", Origin.ASSISTANT)
     return surfaces
 
 
-def _joined(pieces: Sequence[Leaf]) -> str:
-    return "".join(piece.text for piece in pieces)
+def _unseen(data: Mapping[str, Any], keys: Collection[str]) -> Iterator[str]:
+    """What of a request is neither text nor in it."""
+    for key in keys:
+        value = data.get(key)
+        if key in _FILES and value and not isinstance(value, str | Mapping):
+            yield _FILES[key]
+        elif key in _STORED and value:
+            yield "stored"
+        elif key == "prompt" and isinstance(value, Mapping):
+            yield "template"
+        elif key in CONVERSATION and isinstance(value, list) and _has_tokens(value):
+            yield "tokens"
+
+
+def _has_tokens(value: list[Any]) -> bool:
+    return any(
+        type(one) is int or (isinstance(one, list) and any(type(x) is int for x in one)) for one in value
+    )
+
+
+def _file_names(data: Mapping[str, Any], key: str) -> Iterator[Leaf]:
+    """The names of files that were sent along: they go to the provider, and cannot be changed."""
+    value = data.get(key)
+    for index, file in enumerate(value if isinstance(value, list | tuple) else (value,)):
+        name = getattr(file, "name", None)
+        if isinstance(name, str) and not isinstance(file, BaseModel):
+            yield Leaf((-1, key, index, "name"), None, "content", name)
+
+
+def _joined(parts: Sequence[Leaf]) -> str:
+    return "".join(part.text for part in parts)
 
 
 def _said(answer: Any) -> list[str]:

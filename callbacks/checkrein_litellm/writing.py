@@ -8,15 +8,27 @@ from typing import Any
 from checkrein import Changes
 
 from . import facts
+from .endpoints import ENDPOINTS, Endpoint
 from .leaves import member
-from .requests import CONTROLS, MAX_TOKENS, tool_names
+from .requests import CONTROLS, DECLARATIONS, tool_names
 from .surfaces import Surfaces, UnwritableError
 
 __all__ = ["write_answer", "write_request"]
 
 
-def write_request(data: MutableMapping[str, Any], changes: Changes, surfaces: Surfaces) -> None:
+def write_request(
+    data: MutableMapping[str, Any],
+    changes: Changes,
+    surfaces: Surfaces,
+    endpoint: Endpoint = ENDPOINTS["acompletion"],
+) -> None:
     """Write changes into a request.
+
+    Args:
+        data: the request.
+        changes: what a decision demands.
+        surfaces: the request's texts.
+        endpoint: what kind of call it is.
 
     Raises:
         UnwritableError: one of them cannot be written.
@@ -29,11 +41,10 @@ def write_request(data: MutableMapping[str, Any], changes: Changes, surfaces: Su
     refused = CONTROLS & changes.parameters.keys()
     if refused:
         raise UnwritableError(f"`{min(refused)}` is no parameter of the model")
-    data.update(changes.parameters)
+    if changes.parameters:
+        _parameters(data, endpoint).update(changes.parameters)
     if changes.max_tokens is not None:
-        for key in [key for key in MAX_TOKENS if data.get(key) is not None] or MAX_TOKENS[:1]:
-            asked = data.get(key)
-            data[key] = min(asked, changes.max_tokens) if type(asked) is int else changes.max_tokens
+        _limit(data, changes.max_tokens, endpoint)
     if changes.remove_tools:
         _remove_tools(data, changes.remove_tools)
     if changes.no_store:
@@ -53,12 +64,35 @@ def write_answer(answers: Iterable[Any], changes: Changes, surfaces: Surfaces) -
         UnwritableError: one of them cannot be written.
     """
     surfaces.write(changes.texts)
+    for answer in answers:
+        for path in changes.texts:
+            if path[0] == "output":
+                _silence_part(answer, path)
     changed = {path[1] for path in changes.texts if path[0] == "choices"}
     for answer in answers:
         for index, choice in enumerate(member(answer, "choices") or ()):
             number = member(choice, "index")
             if (number if type(number) is int else index) in changed:
                 _silence(choice)
+
+
+def _parameters(data: MutableMapping[str, Any], endpoint: Endpoint) -> MutableMapping[str, Any]:
+    """Where the parameters of the model stand: in the request, or in a part of it as in Google's API."""
+    holders = [path.partition(".")[0] for path in endpoint.limits if "." in path]
+    if not holders:
+        return data
+    held = [data[name] for name in holders if isinstance(data.get(name), MutableMapping)]
+    return held[0] if held else data.setdefault(holders[0], {})  # type: ignore[no-any-return]
+
+
+def _limit(data: MutableMapping[str, Any], limit: int, endpoint: Endpoint) -> None:
+    if not endpoint.limits:
+        return  # what answers without tokens keeps every limit
+    parameters = _parameters(data, endpoint)
+    names = [path.rpartition(".")[2] for path in endpoint.limits]
+    for key in [key for key in names if parameters.get(key) is not None] or names[:1]:
+        asked = parameters.get(key)
+        parameters[key] = min(asked, limit) if type(asked) is int else limit
 
 
 def _silence(choice: Any) -> None:
@@ -68,6 +102,15 @@ def _silence(choice: Any) -> None:
         audio = member(member(choice, part) or {}, "audio")
         if audio and member(audio, "data"):
             _put(audio, "data", "")
+
+
+def _silence_part(answer: Any, path: tuple[str | int, ...]) -> None:
+    """Take the tokens away that repeat a part of an item of the responses API."""
+    part = answer
+    for key in path[:4]:
+        part = member(part, key) if part is not None else None
+    if part is not None and not isinstance(part, str) and member(part, "logprobs"):
+        _put(part, "logprobs", [])
 
 
 def _put(container: Any, key: str, value: Any) -> None:
@@ -82,8 +125,8 @@ def _remove_tools(data: MutableMapping[str, Any], names: frozenset[str]) -> None
         tools = data.get(key)
         if not isinstance(tools, list):
             continue
-        kept = [tool for tool in tools if not names.intersection(tool_names({"tools": [tool]}))]
-        if len(kept) == len(tools):
+        kept = [one for tool in tools if (one := _without(tool, names)) is not None]
+        if kept == tools:
             continue
         if kept:
             data[key] = kept
@@ -93,3 +136,14 @@ def _remove_tools(data: MutableMapping[str, Any], names: frozenset[str]) -> None
         if not kept or names.intersection(tool_names({"tools": [data.get(choice)]})):
             # It would name a tool that is gone.
             data.pop(choice, None)
+
+
+def _without(tool: Any, names: frozenset[str]) -> Any:
+    """The tool, or what is left of it; None where nothing is."""
+    if not names.intersection(tool_names({"tools": [tool]})):
+        return tool
+    for key in DECLARATIONS:
+        if isinstance(tool.get(key), list):
+            kept = [one for one in tool[key] if not names.intersection(tool_names({"tools": [one]}))]
+            return {**tool, key: kept} if kept else None
+    return None

@@ -110,7 +110,9 @@ def free_port() -> int:
 
 def deployment(name: str, upstream: Upstream, model: str | None = None, **more: Any) -> dict[str, Any]:
     info = {"model_info": more.pop("model_info")} if "model_info" in more else {}
-    params = {"model": f"openai/{model or name}", "api_base": upstream.url, "api_key": "sk-upstream", **more}
+    provider = more.pop("provider", "openai")
+    named = {"model": f"{provider}/{model or name}", "api_base": upstream.url, "api_key": "sk-upstream"}
+    params = {**named, **more}
     return {"model_name": name, "litellm_params": params, **info}
 
 
@@ -129,6 +131,10 @@ class Proxy:
     ) -> httpx.Response:
         given = {"Authorization": f"Bearer sk-test-{person}", **(headers or {})}
         return httpx.post(f"{self.url}{path}", json=body, headers=given, timeout=30)
+
+    def form(self, path: str, person: str, fields: dict[str, Any], files: dict[str, Any]) -> httpx.Response:
+        given = {"Authorization": f"Bearer sk-test-{person}"}
+        return httpx.post(f"{self.url}{path}", data=fields, files=files, headers=given, timeout=30)
 
     def get(self, path: str, person: str) -> httpx.Response:
         return httpx.get(
@@ -178,6 +184,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
             deployment("sick-vault", sick),
             deployment("wild/*", upstream, "*"),
             deployment("mirrored", upstream, "gpt-4o", silent_model="vault"),
+            deployment("claude", upstream, provider="anthropic", api_base=upstream.url.removesuffix("/v1")),
+            deployment("gemini", upstream, provider="gemini"),
+            deployment("completer", upstream, provider="text-completion-openai"),
+            deployment("ranker", upstream, provider="jina_ai", api_base=f"{upstream.url}/rerank"),
+            deployment("vault-ranker", upstream, provider="jina_ai", api_base=f"{upstream.url}/rerank"),
         ]
         router = {
             "num_retries": 0,

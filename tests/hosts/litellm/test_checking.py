@@ -22,7 +22,8 @@ def test_every_stage_is_tried_and_stopped(configure, scripted):
         ("model_selection", "a fallback to another model"),
         ("pre_prompt", "a chat call"),
         ("pre_prompt", "a key that opts out of guardrails"),
-        ("pre_prompt", "another endpoint"),
+        ("pre_prompt", "embeddings"),
+        ("pre_prompt", "an endpoint that nobody governs"),
         ("post_completion", "an answer"),
         ("post_completion", "a streamed answer"),
     ]

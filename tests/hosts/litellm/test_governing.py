@@ -151,14 +151,28 @@ async def test_changes_for_a_fallback_are_written_into_the_attempt(made):
     assert kwargs["max_tokens"] == 3
 
 
-@pytest.mark.parametrize("call_type", [CallTypes.aembedding, CallTypes.aresponses, None])
-async def test_an_attempt_of_another_kind_is_denied_unless_it_serves_a_judged_chat(made, call_type):
+@pytest.mark.parametrize("call_type", [CallTypes.aocr, None])
+async def test_an_attempt_that_nobody_governs_is_denied_unless_it_serves_a_judged_call(made, call_type):
     guard, _ = made(StaticEngine(permit()))
     with pytest.raises(CallDenied) as denied:
         await guard.async_pre_call_deployment_hook(attempt_of(request()), call_type)
     assert denied.value.code == "unsupported_endpoint"
     data = await admit(guard, request())
     assert await guard.async_pre_call_deployment_hook(attempt_of(data), call_type)
+
+
+async def test_a_bridge_to_another_endpoint_is_asked_about_only_what_is_new(made):
+    engine = StaticEngine(permit())
+    guard, _ = made(engine)
+    data = await admit(guard, request("hello"))
+    bridged = attempt_of(data, model="m", input="hello")
+    del bridged["messages"]
+    await guard.async_pre_call_deployment_hook(bridged, CallTypes.aresponses)
+    assert len(engine.asked) == 2
+    bridged["input"] = [{"type": "function_call_output", "output": "found by LiteLLM itself"}]
+    await guard.async_pre_call_deployment_hook(bridged, CallTypes.aresponses)
+    assert asked(engine)[2:] == [("pre_prompt", "m")]
+    assert engine.asked[-1]["context"]["prompt"]["segments"][0]["origin"] == "tool"
 
 
 async def test_an_answer_that_nobody_asked_for_is_denied(made):

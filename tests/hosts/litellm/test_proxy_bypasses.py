@@ -94,14 +94,6 @@ def test_a_caller_chooses_no_other_provider(proxy, key):
     assert proxy.upstream.requests == []
 
 
-def test_several_models_at_once_are_denied(proxy):
-    for more in ({}, {"fastest_response": True}):
-        answer = proxy.chat("enterprise", "hi", model="gpt-4o,vault", **more)
-        assert answer.status_code == 403
-        assert reasons(answer) == ["unsupported_request.several_models"]
-    assert proxy.upstream.requests == []
-
-
 def test_a_search_whose_finds_nobody_judges_is_denied(proxy):
     answer = proxy.chat("enterprise", "hi", tools=[{"type": "file_search", "vector_store_ids": ["x"]}])
     assert answer.status_code == 403
@@ -109,15 +101,6 @@ def test_a_search_whose_finds_nobody_judges_is_denied(proxy):
 
 
 ENDPOINTS = {
-    "/v1/completions": {"prompt": "hi"},
-    "/v1/embeddings": {"input": "hi"},
-    "/v1/responses": {"input": "hi"},
-    "/v1/messages": {"max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]},
-    "/v1/moderations": {"input": "hi"},
-    "/v1/images/generations": {"prompt": "hi"},
-    "/v1/audio/speech": {"input": "hi", "voice": "alloy"},
-    "/v1/rerank": {"query": "hi", "documents": ["hi"]},
-    "/v1beta/models/gpt-4o:generateContent": {"contents": [{"parts": [{"text": "hi"}]}]},
     "/v1/responses/compact": {"input": "hi"},
     "/v1/videos": {"prompt": "hi"},
     "/v1/vector_stores/x/search": {"query": "hi"},
@@ -139,13 +122,6 @@ def test_no_other_endpoint_is_open(proxy, path):
             and one["decision_id"] in answer.text
         )
     )
-
-
-@pytest.mark.parametrize("path", ["/v1/completions", "/v1/responses", "/v1/messages"])
-def test_no_other_endpoint_streams(proxy, path):
-    answer = proxy.post(path, "enterprise", model="gpt-4o", stream=True, **ENDPOINTS[path])
-    assert "unsupported_endpoint" in answer.text
-    assert proxy.upstream.requests == []
 
 
 @pytest.mark.parametrize(
@@ -189,8 +165,8 @@ def test_monitoring_judges_and_records_and_changes_nothing(proxy):
 
 
 def test_monitoring_lets_pass_what_could_not_be_judged(proxy):
-    answer = proxy.post("/v1/embeddings", "watched", model="gpt-4o", input="hi")
-    assert answer.status_code == 200
+    answer = proxy.post("/v1/responses/compact", "watched", model="gpt-4o", input="hi")
+    assert answer.status_code == 404  # the provider's own
     assert len(proxy.upstream.requests) == 1
     for stream in (False, True):
         assert proxy.chat("watched", "hi", extra_body={"top_k": 3}, stream=stream).status_code == 200

@@ -47,6 +47,8 @@ WORDS = {
     "nonsense": "yes",
     "FORBIDDEN": deny("content.forbidden", "not allowed: FORBIDDEN thing"),
     "REPLACE": permit(Obligation(type="replace", properties={"text": "replaced"})),
+    "LIMIT": permit(Obligation(type="limit_tokens", properties={"max_tokens": 20})),
+    "DISARM": permit(Obligation(type="remove_tools", properties={"names": ["shell"]})),
     "NOWHERE": permit(Obligation(type="route", properties={"model": "no-such-model"})),
     "NOSTORE": permit(Obligation(type="no_store")),
     "SECRETIVE": permit(Obligation(type="set_parameters", properties={"metadata": {}})),
@@ -92,7 +94,7 @@ class Engine:
 
 
 def select(tier, model):
-    if model == "vault" and tier != "enterprise":
+    if model.startswith("vault") and tier != "enterprise":
         return deny("model.forbidden")
     if model == "gpt-4o" and tier == "free":
         return permit(Obligation(type="route", properties={"model": "gpt-4o-mini"}))

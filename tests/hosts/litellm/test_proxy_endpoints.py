@@ -1,0 +1,470 @@
+"""Every governed endpoint of a real proxy: what reaches the provider, and what its callers are told."""
+
+from __future__ import annotations
+
+import pytest
+
+SSN = "123-45-6789"
+PICTURE = {"image": ("a.png", b"\x89PNG" + b"x" * 80, "image/png")}
+SOUND = {"file": ("talk.mp3", b"ID3" + b"x" * 80, "audio/mpeg")}
+
+
+def google(text):
+    return {"contents": [{"role": "user", "parts": [{"text": text}]}]}
+
+
+def messages(text):
+    return {"max_tokens": 50, "messages": [{"role": "user", "content": text}]}
+
+
+# By name: the address, the model, and the body for a text.
+ENDPOINTS = {
+    "chat": ("/v1/chat/completions", "gpt-4o", lambda text: {"messages": messages(text)["messages"]}),
+    "completions": ("/v1/completions", "gpt-4o", lambda text: {"prompt": text}),
+    "completions of a provider that has them": (
+        "/v1/completions",
+        "completer",
+        lambda text: {"prompt": text},
+    ),
+    "completions of several": ("/v1/completions", "gpt-4o", lambda text: {"prompt": ["first", text]}),
+    "messages": ("/v1/messages", "claude", messages),
+    "messages over a bridge": ("/v1/messages", "gpt-4o", messages),
+    "responses": ("/v1/responses", "gpt-4o", lambda text: {"input": text}),
+    "responses with items": (
+        "/v1/responses",
+        "gpt-4o",
+        lambda text: {"input": [{"role": "user", "content": [{"type": "input_text", "text": text}]}]},
+    ),
+    "responses over a bridge": ("/v1/responses", "claude", lambda text: {"input": text}),
+    "generateContent": ("/v1beta/models/gemini:generateContent", "gemini", google),
+    "generateContent over a bridge": ("/v1beta/models/gpt-4o:generateContent", "gpt-4o", google),
+    "embeddings": ("/v1/embeddings", "gpt-4o", lambda text: {"input": text}),
+    "embeddings of several": ("/v1/embeddings", "gpt-4o", lambda text: {"input": ["first", text]}),
+    "images": ("/v1/images/generations", "gpt-4o", lambda text: {"prompt": text}),
+    "image edits": ("/v1/images/edits", "gpt-4o", lambda text: {"prompt": text}),
+    "moderations": ("/v1/moderations", "gpt-4o", lambda text: {"input": text}),
+    "rerank": ("/v1/rerank", "ranker", lambda text: {"query": text, "documents": ["one", "two"]}),
+    "rerank documents": ("/v1/rerank", "ranker", lambda text: {"query": "which", "documents": ["one", text]}),
+    "speech": ("/v1/audio/speech", "gpt-4o", lambda text: {"input": text, "voice": "alloy"}),
+}
+FORMS = {"image edits": PICTURE}
+# What gives text back that LiteLLM shows to its hooks.
+ANSWERING = [
+    "chat",
+    "completions",
+    "completions of a provider that has them",
+    "messages",
+    "messages over a bridge",
+    "responses",
+    "responses over a bridge",
+    "generateContent",
+    "generateContent over a bridge",
+    "images",
+    "image edits",
+]
+STREAMING = ["completions", "messages", "messages over a bridge", "responses", "generateContent"]
+
+
+def send(proxy, name, person, text, model=None, **more):
+    path, usual, body = ENDPOINTS[name]
+    path = path.replace(f"models/{usual}:", f"models/{model or usual}:")
+    fields = {**body(text), **more, "model": model or more.get("model", usual)}
+    if name in FORMS:
+        return proxy.form(path, person, fields, FORMS[name])
+    return proxy.post(path, person, **fields)
+
+
+def sent(proxy):
+    return "\n".join(request.raw.decode(errors="replace") for request in proxy.upstream.requests)
+
+
+def told(answer):
+    """The error, in the shape of its endpoint."""
+    assert answer.status_code == 403, answer.text
+    return answer.json()["error"]
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_a_prompt_is_redacted_wherever_it_stands(proxy, name):
+    answer = send(proxy, name, "pro", f"my number is {SSN}")
+    assert answer.status_code == 200, answer.text
+    assert len(proxy.upstream.requests) == 1
+    assert SSN not in sent(proxy)
+    assert "my number is [REDACTED:ssn]" in sent(proxy)
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_a_permitted_prompt_arrives_as_it_is_and_is_asked_about_once(proxy, name):
+    answer = send(proxy, name, "enterprise", f"my number is {SSN}")
+    assert answer.status_code == 200, answer.text
+    assert f"my number is {SSN}" in sent(proxy)
+    call = answer.headers.get("x-checkrein-call-id")
+    if call is None:  # LiteLLM asks no hook for headers there
+        assert name in {"moderations", "rerank", "rerank documents"}
+        return
+    stages = [one["stage"] for one in proxy.records(answer)]
+    assert stages == ["model_selection", "pre_prompt", *(["post_completion"] * (name in ANSWERS))]
+
+
+ANSWERS = {*ANSWERING, "completions of several", "responses with items"}
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_a_denied_prompt_never_leaves(proxy, name):
+    answer = send(proxy, name, "free", f"my number is {SSN}")
+    assert "pii.ssn" in told(answer)["message"]
+    assert SSN not in answer.text
+    assert proxy.upstream.requests == []
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_a_forbidden_model_is_forbidden_on_every_endpoint(proxy, name):
+    model = "vault-ranker" if name.startswith("rerank") else "vault"
+    answer = send(proxy, name, "pro", "hello", model)
+    assert "model.forbidden" in told(answer)["message"]
+    assert proxy.upstream.requests == []
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_nobody_is_served_without_an_identity(proxy, name):
+    assert "identity.missing" in told(send(proxy, name, "nobody", "hello"))["message"]
+    assert proxy.upstream.requests == []
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_an_engine_without_an_answer_denies_everywhere(proxy, name):
+    answer = send(proxy, name, "enterprise", "nonsense")
+    assert "failure.invalid_answer" in told(answer)["message"]
+    assert proxy.upstream.requests == []
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_monitoring_changes_nothing_anywhere(proxy, name):
+    proxy.upstream.reply = f"FORBIDDEN {SSN}"
+    answer = send(proxy, name, "watched", f"FORBIDDEN {SSN}")
+    assert answer.status_code == 200, answer.text
+    assert f"FORBIDDEN {SSN}" in sent(proxy)
+    if name in ANSWERING:
+        assert f"FORBIDDEN {SSN}" in answer.text
+
+
+@pytest.mark.parametrize("name", ANSWERING)
+def test_an_answer_is_redacted_in_whichever_shape(proxy, name):
+    proxy.upstream.reply = f"it is {SSN}, keep it"
+    answer = send(proxy, name, "pro", "hello")
+    assert answer.status_code == 200, answer.text
+    assert SSN not in answer.text
+    assert "it is [REDACTED:ssn], keep it" in answer.text
+
+
+@pytest.mark.parametrize("name", ANSWERING)
+def test_a_denied_answer_is_not_given_out(proxy, name):
+    proxy.upstream.reply = "this is FORBIDDEN to you"
+    answer = send(proxy, name, "pro", "hello")
+    assert "content.forbidden" in told(answer)["message"]
+    assert "this is" not in answer.text
+    assert len(proxy.upstream.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "name", [one for one in ANSWERING if "image" not in one and "completions" not in one]
+)
+def test_the_arguments_of_a_tool_call_are_an_answer_too(proxy, name):
+    proxy.upstream.reply = {"name": "look_up", "arguments": {"who": SSN, "why": "because"}}
+    answer = send(proxy, name, "pro", "hello")
+    assert answer.status_code == 200, answer.text
+    assert SSN not in answer.text
+    assert "[REDACTED:ssn]" in answer.text
+
+
+@pytest.mark.parametrize("name", STREAMING)
+def test_what_cannot_be_held_back_does_not_stream(proxy, name):
+    path, model, body = ENDPOINTS[name]
+    path = path.replace(":generateContent", ":streamGenerateContent?alt=sse")
+    answer = proxy.post(path, "enterprise", model=model, stream=True, **body("hello"))
+    assert "unsupported_request.stream" in told(answer)["message"]
+    assert proxy.upstream.requests == []
+
+
+# Where each API has what a policy sets.
+LIMITS = {
+    "chat": "max_tokens",
+    "completions": "max_tokens",
+    "messages": "max_tokens",
+    "responses": "max_output_tokens",
+    "generateContent": "maxOutputTokens",
+    "embeddings": None,
+    "images": None,
+    "moderations": None,
+    "speech": None,
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_is_written_where_the_endpoint_has_one(proxy, name):
+    answer = send(proxy, name, "pro", "please LIMIT me")
+    assert answer.status_code == 200, answer.text
+    (request,) = proxy.upstream.requests
+    key = LIMITS[name]
+    if key is not None:
+        assert request.body.get("generationConfig", request.body)[key] == 20
+
+
+@pytest.mark.parametrize(
+    "name", ["completions", "messages over a bridge", "responses", "embeddings", "images"]
+)
+def test_a_route_is_taken_on_every_endpoint(proxy, name):
+    answer = send(proxy, name, "enterprise", "please ROUTE me")
+    assert answer.status_code == 200, answer.text
+    (request,) = proxy.upstream.requests
+    assert request.body["model"] == "gpt-4o-mini"
+
+
+TOOLS = {
+    "messages": [{"name": one, "input_schema": {"type": "object"}} for one in ("shell", "search")],
+    "responses": [{"type": "function", "name": one, "parameters": {}} for one in ("shell", "search")],
+    "generateContent": [{"functionDeclarations": [{"name": "shell"}, {"name": "search"}]}],
+}
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_a_tool_is_removed_in_whichever_shape(proxy, name):
+    answer = send(proxy, name, "pro", "please DISARM me", tools=TOOLS[name])
+    assert answer.status_code == 200, answer.text
+    assert "search" in sent(proxy)
+    assert "shell" not in sent(proxy)
+    prompt = next(one for one in proxy.records(answer) if one["stage"] == "pre_prompt")
+    assert prompt["input"]["context"]["tools"] == ["shell", "search"]
+
+
+@pytest.mark.parametrize("name", ["chat", "completions", "messages", "responses", "embeddings", "images"])
+def test_a_replaced_prompt_is_all_that_is_sent_on_every_endpoint(proxy, name):
+    assert send(proxy, name, "enterprise", "please REPLACE me").status_code == 200
+    assert "please" not in sent(proxy)
+    assert "replaced" in sent(proxy)
+
+
+REST = {
+    "the system prompt of messages": ("messages", {"system": [{"type": "text", "text": SSN}]}),
+    "the user of messages": ("messages", {"metadata": {"user_id": SSN}}),
+    "a tool's answer in messages": (
+        "messages",
+        {
+            "messages": [
+                {"role": "user", "content": "hi"},
+                {
+                    "role": "assistant",
+                    "content": [{"type": "tool_use", "id": "toolu_1234", "name": "f", "input": {}}],
+                },
+                {
+                    "role": "user",
+                    "content": [{"type": "tool_result", "tool_use_id": "toolu_1234", "content": SSN}],
+                },
+            ]
+        },
+    ),
+    "a tool's input in messages": (
+        "messages",
+        {
+            "messages": [
+                {"role": "user", "content": "hi"},
+                {
+                    "role": "assistant",
+                    "content": [{"type": "tool_use", "id": "toolu_1234", "name": "f", "input": {"a": SSN}}],
+                },
+                {
+                    "role": "user",
+                    "content": [{"type": "tool_result", "tool_use_id": "toolu_1234", "content": "x"}],
+                },
+            ]
+        },
+    ),
+    "a document in messages": (
+        "messages",
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {
+                            "type": "document",
+                            "source": {"type": "text", "media_type": "text/plain", "data": SSN},
+                        }
+                    ],
+                }
+            ]
+        },
+    ),
+    "the instructions of responses": ("responses", {"instructions": SSN}),
+    "the metadata of responses": ("responses", {"metadata": {"note": SSN}}),
+    "a tool's answer in responses": (
+        "responses",
+        {
+            "input": [
+                {"type": "function_call", "call_id": "call_1234", "name": "f", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "call_1234", "output": SSN},
+            ]
+        },
+    ),
+    "the variables of a stored prompt": (
+        "responses",
+        {"prompt": {"id": "pmpt_1", "variables": {"who": SSN}}},
+    ),
+    "the system prompt of generateContent": (
+        "generateContent",
+        {"systemInstruction": {"parts": [{"text": SSN}]}},
+    ),
+    "a function's answer in generateContent": (
+        "generateContent",
+        {
+            "contents": [
+                {"role": "user", "parts": [{"text": "hi"}]},
+                {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {"a": SSN}}}]},
+                {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"r": SSN}}}]},
+            ]
+        },
+    ),
+    "the suffix of a completion": ("completions", {"suffix": SSN}),
+    "the style of speech": ("speech", {"instructions": SSN}),
+    "the user of a picture": ("images", {"user": SSN}),
+    "a document to rank": ("rerank", {"documents": [{"text": SSN}]}),
+}
+
+
+@pytest.mark.parametrize("where", REST)
+def test_no_raw_character_reaches_the_provider_on_any_endpoint(proxy, where):
+    name, more = REST[where]
+    path, model, body = ENDPOINTS[name]
+    answer = proxy.post(path, "pro", **{"model": model, **body("hello"), **more})
+    assert answer.status_code == 200, answer.text
+    assert SSN not in sent(proxy)
+    assert "[REDACTED:ssn]" in sent(proxy)
+
+
+def ranks(record):
+    return record["input"].get("context", {}).get("operation") == "rerank"
+
+
+@pytest.mark.parametrize(
+    ("where", "origins"),
+    [
+        ("a tool's answer in messages", {"user", "tool"}),
+        ("a tool's answer in responses", {"assistant", "tool"}),
+        ("a function's answer in generateContent", {"user", "assistant", "tool"}),
+        ("the instructions of responses", {"system", "user"}),
+        ("the system prompt of messages", {"system", "user"}),
+        ("a document to rank", {"user", "retrieved"}),
+    ],
+)
+def test_policies_see_who_says_what_in_whichever_shape(proxy, where, origins):
+    name, more = REST[where]
+    path, model, body = ENDPOINTS[name]
+    answer = proxy.post(path, "enterprise", **{"model": model, **body("hello"), **more})
+    if name == "rerank":  # LiteLLM asks no hook for headers there
+        log = proxy.wait_for(lambda one: one.get("stage") == "pre_prompt" and ranks(one))
+        record = [one for one in log if one.get("stage") == "pre_prompt" and ranks(one)][-1]
+    else:
+        record = proxy.records(answer)[1]
+    assert {one["origin"] for one in record["input"]["context"]["prompt"]["segments"]} == origins
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "kinds"),
+    [
+        ("completions", {"model": "completer", "prompt": [1, 2, 3]}, ["tokens"]),
+        ("completions", {"model": "completer", "prompt": [[1, 2], [3]]}, ["tokens"]),
+        ("embeddings", {"input": [[1, 2], [3]]}, ["tokens"]),
+        ("image edits", {}, ["image"]),
+        (
+            "generateContent",
+            {"contents": [{"parts": [{"inlineData": {"mimeType": "image/png", "data": "A" * 80}}]}]},
+            ["image"],
+        ),
+        (
+            "messages",
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {
+                                "type": "image",
+                                "source": {"type": "base64", "media_type": "image/png", "data": "A" * 80},
+                            }
+                        ],
+                    }
+                ]
+            },
+            ["image"],
+        ),
+    ],
+)
+def test_policies_learn_of_what_is_no_text(proxy, name, more, kinds):
+    answer = send(proxy, name, "enterprise", "hello", **more)
+    assert answer.status_code == 200, answer.text
+    context = proxy.records(answer)[1]["input"]["context"]
+    assert [one["kind"] for one in context["uninspected"]] == kinds
+
+
+def test_policies_learn_that_a_provider_adds_what_it_stored(proxy):
+    before = send(proxy, "responses", "enterprise", "hello").json()["id"]
+    answer = send(proxy, "responses", "enterprise", "go on", previous_response_id=before)
+    assert answer.status_code == 200, answer.text
+    context = proxy.records(answer)[1]["input"]["context"]
+    assert [one["kind"] for one in context["uninspected"]] == ["stored"]
+
+
+def test_the_tokens_of_an_answer_are_told_in_whichever_shape(proxy):
+    for name in ("messages", "responses", "generateContent", "completions"):
+        context = proxy.records(send(proxy, name, "enterprise", "hello"))[-1]["input"]["context"]
+        assert context["tokens"]["total_tokens"] > 1, name
+        assert context["tokens"]["completion_tokens"] == 1, name
+        assert context["finish_reason"] in {"end_turn", "completed", "STOP", "stop"}, name
+
+
+STAGES = ("model_selection", "pre_prompt", "post_completion")
+
+
+def by_stage(one):
+    return STAGES.index(one[0])
+
+
+def test_the_fastest_of_several_models_is_judged_by_its_name(proxy):
+    answer = proxy.chat("enterprise", "hi", model="gpt-4o,gpt-4o-mini", fastest_response=True)
+    assert answer.status_code == 200, answer.text
+    last = proxy.records(answer)[-1]
+    assert (last["stage"], last["input"]["resource"]["id"]) == ("post_completion", answer.json()["model"])
+
+
+def test_several_models_at_once_are_each_judged_and_each_answer_is(proxy):
+    proxy.upstream.reply = f"it is {SSN}"
+    answer = proxy.chat("pro", f"I am {SSN}", model="gpt-4o,gpt-4o-mini")
+    assert answer.status_code == 200, answer.text
+    assert [one["choices"][0]["message"]["content"] for one in answer.json()] == ["it is [REDACTED:ssn]"] * 2
+    assert {request.body["model"] for request in proxy.upstream.requests} == {"gpt-4o", "gpt-4o-mini"}
+    seen = [(one["stage"], one["input"]["resource"]["id"]) for one in proxy.records(answer)]
+    assert [(stage, name) for stage in STAGES for name in ("gpt-4o", "gpt-4o-mini")] == sorted(
+        seen, key=by_stage
+    )
+    assert SSN not in proxy.upstream.texts
+
+
+@pytest.mark.parametrize("more", [{}, {"fastest_response": True}])
+def test_one_forbidden_model_of_several_denies_them_all(proxy, more):
+    answer = proxy.chat("pro", "hi", model="gpt-4o, vault", **more)
+    assert "model.forbidden" in told(answer)["message"]
+    assert proxy.upstream.requests == []
+
+
+def test_a_denied_answer_of_one_of_several_models_denies_them_all(proxy):
+    proxy.upstream.reply = lambda body: "FORBIDDEN" if body["model"] == "gpt-4o-mini" else "fine"
+    answer = proxy.chat("pro", "hi", model="gpt-4o,gpt-4o-mini")
+    assert "content.forbidden" in told(answer)["message"]
+    assert "fine" not in answer.text
+
+
+@pytest.mark.parametrize("more", [{"stream": True}, {"stream": True, "fastest_response": True}])
+def test_several_models_do_not_stream(proxy, more):
+    answer = proxy.chat("enterprise", "hi", model="gpt-4o,gpt-4o-mini", **more)
+    assert "unsupported_request.several_models" in told(answer)["message"]
+    assert proxy.upstream.requests == []
