@@ -101,30 +101,25 @@ def test_where_none_may_be_chosen_the_call_is_denied_by_the_one_record(lab):
     assert lab.upstream.requests == []
 
 
-def test_each_candidate_is_judged_with_its_own_facts_and_price(lab):
-    settings = {
-        "small": {"size": "small", "output_price": 1_000_000},
-        "large": {"size": "large", "output_price": 10_000_000},
-    }
-    affordable = []
+def test_each_candidate_is_judged_with_what_the_settings_know_of_it(lab):
+    settings = {"small": {"output_price": 1_000_000}, "large": {"output_price": 10_000_000}}
 
     def judge(question):
-        document = question.document
-        affordable.append((of(question), document["context"]["estimated"].get("cost_micros")))
-        return permit() if document["resource"]["properties"].get("size") == "small" else deny("budget")
+        price = question.document["resource"]["properties"].get("output_price")
+        tokens = question.document["context"]["estimated"]["max_tokens"]
+        return permit() if price and price * tokens < 500_000_000 else deny("budget")
 
     one = routed(
         lab,
         {Stage.MODEL_SELECTION: judge},
-        options={"max_tokens": 100, "model_kwargs": {}},
-        prefer=("large", "small"),
+        options={"max_tokens": 100},
+        prefer=("local", "large", "small"),
         models=settings,
     )
 
     one.router.invoke("hi")
 
     assert called(lab) == ["gpt-4o-mini"]
-    assert affordable[:2] == [("large", None), ("small", None)]
     assert one.records[0].document["context"]["estimated"] == {"max_tokens": 100}
 
 

@@ -1,0 +1,7 @@
+# METADATA
+# title: What the stages share
+package checkrein.routing
+
+personal if count(input.context.findings) > 0
+
+external := {"code": "privacy.external", "msg": "personal data for a model outside of the house"}
