@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,15 +22,12 @@ _LONGEST_CHAIN: Final = 16
 
 # LangGraph's errors are its control flow: an interrupt of a tool, a command to its parent.
 PASSING: tuple[type[Exception], ...] = (checkrein.PolicyDenied,)
-_deltas: ContextVar[Any] | None = None
 try:
     from langgraph.errors import GraphBubbleUp
-    from langgraph.pregel import _tools
 except ImportError:  # LangGraph is optional
     pass
 else:
     PASSING = (checkrein.PolicyDenied, GraphBubbleUp)
-    _deltas = getattr(_tools, "_tool_call_writer", None)
 
 
 class RedactedToolError(ToolException):
@@ -94,11 +92,14 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
 @contextmanager
 def without_deltas() -> Iterator[None]:
     """Withhold what a tool streams of its output while it runs: nobody has judged it."""
-    if _deltas is None:
+    # Where LangGraph's runner is not loaded, nobody streams.
+    runner = sys.modules.get("langgraph.pregel._tools")
+    writer: ContextVar[Any] | None = getattr(runner, "_tool_call_writer", None)
+    if writer is None:
         yield
         return
-    token = _deltas.set(None)
+    token = writer.set(None)
     try:
         yield
     finally:
-        _deltas.reset(token)
+        writer.reset(token)

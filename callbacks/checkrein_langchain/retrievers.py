@@ -17,7 +17,6 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, var_child_runnable_config
 from langchain_core.tracers.context import tracing_v2_callback_var
-from langsmith import tracing_context
 from pydantic import Field, model_validator
 from typing_extensions import override
 
@@ -195,6 +194,8 @@ def _about_run(options: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def _unheard(quiet: Any, handlers: Sequence[Any], pep: EnforcementPoint) -> Iterator[None]:
     """Let nobody hear of what the retriever calls but handlers that judge it."""
+    from langsmith import tracing_context  # noqa: PLC0415 -- its import costs as much as LangChain's own
+
     for handler in handlers:
         if isinstance(handler, PolicyCallbackHandler):
             quiet.handlers.append(handler)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import langsmith
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
@@ -201,18 +202,36 @@ def test_raw_documents_are_in_no_trace(lab, shelf, fetch, answer):
     assert lab.raw(documents, *hears.told, *tracer.told) == 0
 
 
+class Smith(langsmith.Client):
+    """LangSmith's client, keeping what it would send."""
+
+    def __init__(self):
+        super().__init__(api_url="http://127.0.0.1:9", api_key="none", auto_batch_tracing=False)
+        self.told = []
+
+    def create_run(self, *args, **kwargs):
+        self.told.append(repr((args, kwargs)))
+
+    update_run = create_run
+
+
 def test_raw_documents_are_in_no_trace_of_langsmith(lab, shelf, fetch):
-    tracer = Everything()
+    tracer, smith = Everything(), Smith()
+    point = lab.govern({Stage.TOOL_RESULT: without_findings})
+    searching = Searching(inner=shelf, model=FakeListChatModel(responses=["a"]))
+    guarded = GuardedRetriever(retriever=searching, pep=point.pep)
+
+    with langsmith.tracing_context(enabled=True, client=smith):
+        fetch(guarded)
     token = tracing_v2_callback_var.set(tracer)
     try:
-        point = lab.govern({Stage.TOOL_RESULT: without_findings})
-        searching = Searching(inner=shelf, model=FakeListChatModel(responses=["a"]))
-        fetch(GuardedRetriever(retriever=searching, pep=point.pep))
+        fetch(guarded)
     finally:
         tracing_v2_callback_var.reset(token)
 
-    assert "three" in "".join(tracer.told)
-    assert lab.raw(*tracer.told) == 0
+    for told in (tracer.told, smith.told):
+        assert "three" in "".join(told)
+        assert lab.raw(*told) == 0
 
 
 def test_a_handler_judges_the_models_of_a_retriever_and_asks_nothing_twice(lab, shelf, fetch):

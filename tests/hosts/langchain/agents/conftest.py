@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 
 import httpx
+import langsmith
 import pytest
 from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler
@@ -31,6 +32,20 @@ class Everything(BaseTracer):
             one = todo.pop()
             todo += one.child_runs
             self.told.append(repr((one.run_type, one.inputs, one.outputs, one.error, one.events, one.extra)))
+
+
+class Smith(langsmith.Client):
+    """LangSmith's client, keeping by name what it would send."""
+
+    def __init__(self):
+        super().__init__(api_url="http://127.0.0.1:9", api_key="none", auto_batch_tracing=False)
+        self.told = []
+
+    def create_run(self, *args, **kwargs):
+        self.told.append((args[0] if args else kwargs.get("name"), repr((args, kwargs))))
+
+    def update_run(self, *args, **kwargs):
+        self.told.append((kwargs.get("name"), repr((args, kwargs))))
 
 
 class Hears(BaseCallbackHandler):
@@ -154,6 +169,14 @@ def office(lab):
     return SimpleNamespace(
         run=run, calls=calls, saver=saver, said=said, kept=kept, lab=lab, upstream=lab.upstream
     )
+
+
+@pytest.fixture
+def smith():
+    """LangSmith's tracing, switched on."""
+    client = Smith()
+    with langsmith.tracing_context(enabled=True, client=client):
+        yield client
 
 
 @pytest.fixture

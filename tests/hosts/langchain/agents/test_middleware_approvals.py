@@ -349,3 +349,31 @@ def test_what_was_approved_and_nothing_else_is_run_by_those_after_it(lab, office
 
     assert desk.calls == []
     assert done.results[0].status == "error"
+
+
+def test_a_subagent_waits_for_an_approval_of_its_own(lab, office, desk):
+    point = lab.govern(
+        {Stage.TOOL_CALL: lambda q: ASK if q.document["resource"]["id"] == "look" else permit()}
+    )
+    inner = create_agent(lab.chat(), [desk.tool], middleware=[PolicyMiddleware(point.pep)])
+    started = []
+
+    @tool
+    def delegate(task: str) -> str:
+        """Let somebody else do it."""
+        started.append(task)
+        return inner.invoke({"messages": [("user", task)]})["messages"][-1].text
+
+    office.upstream.reply = [
+        office.said(name="delegate", arguments={"task": "x"}),
+        office.said(name="look", arguments={"who": "bob"}),
+        "did it",
+        "done",
+    ]
+    (question,) = asked(office.run("invoke", point, tools=[delegate]))
+    assert (question["tool"], desk.calls) == ("look", [])
+    done = office.run("invoke", point, tools=[delegate], given=Command(resume=yes(question)))
+
+    assert desk.calls == [("bob", "here")]
+    assert done.messages[-1].content == "done"
+    assert len(office.upstream.requests) == 4

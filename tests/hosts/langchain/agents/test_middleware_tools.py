@@ -385,3 +385,20 @@ def test_a_tool_that_answers_the_user_itself_answers_as_judged(lab, office, desk
     assert done.messages[-1].content == "[REDACTED:secret]"
     assert lab.raw(*done.seen) == 0
     assert len(office.upstream.requests) == 1
+
+
+def test_langsmith_is_sent_what_is_judged_and_of_the_conversation_nothing_twice(
+    lab, office, desk, smith, mode
+):
+    desk.answer = lab.secret
+
+    done = office.run(mode, lab.govern({Stage.TOOL_RESULT: REDACT}), "tell me more", tools=[desk.tool])
+
+    assert done.error is None
+    told = "".join(text for _, text in smith.told)
+    assert "[REDACTED:secret]" in told
+    assert lab.raw(told) == 0
+    for hook in ("wrap_model_call", "wrap_tool_call"):
+        spans = [text for name, text in smith.told if name and hook in name]
+        assert spans
+        assert "tell me more" not in "".join(spans)
