@@ -19,7 +19,7 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from langchain_core.callbacks import BaseCallbackManager
-from langchain_core.runnables.config import RunnableConfig, ensure_config
+from langchain_core.runnables.config import RunnableConfig, var_child_runnable_config
 
 from checkrein.enforcement import EnforcementPoint
 from checkrein.ids import new_id
@@ -60,13 +60,13 @@ def place_of(config: RunnableConfig | None = None, run_id: UUID | None = None) -
         config: of the call, beside what the context has.
         run_id: the run around the call, where it is known.
     """
-    around = ensure_config()
-    for told in (config or {}, around):
-        task = (told.get("configurable") or {}).get(_TASK)
+    told = [one for one in (config, var_child_runnable_config.get()) if one]
+    for one in told:
+        task = (one.get("configurable") or {}).get(_TASK)
         if isinstance(task, str):
             return task
-    for told in (config or {}, around):
-        callbacks = told.get("callbacks")
+    for one in told:
+        callbacks = one.get("callbacks")
         if run_id is None and isinstance(callbacks, BaseCallbackManager):
             run_id = callbacks.parent_run_id
     return None if run_id is None else str(run_id)

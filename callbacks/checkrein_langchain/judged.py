@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableWithFallbacks
 from langchain_core.runnables.config import ensure_config
 from pydantic import Field
 from typing_extensions import override
@@ -23,6 +23,7 @@ from .facade import ModelFacade
 from .identity import identity_of
 from .models import check_options
 from .pouring import Give, Pour, apour, pour
+from .rebinding import models_in
 from .results import chunk_of
 from .tries import Try, said_in
 
@@ -80,6 +81,27 @@ class JudgedModel(ModelFacade):
         assert self.identity is not None  # noqa: S101 -- only a model that knows who calls is asked
         said = said_in(messages, self.pep.settings.limits.segments)
         return next_attempt(self.pep, place, self.identity.subject, said)
+
+    @override
+    def with_fallbacks(
+        self, fallbacks: Sequence[Runnable[LanguageModelInput, AIMessage]], **kwargs: Any
+    ) -> RunnableWithFallbacks[LanguageModelInput, AIMessage]:
+        """As LangChain's: a denial is a reason to try a fallback, so each of them must be governed, too.
+
+        Args:
+            fallbacks: what to try next, in order.
+            kwargs: as LangChain's.
+
+        Raises:
+            TypeError: a fallback calls a chat model that is not.
+        """
+        for model in models_in(fallbacks):
+            if not isinstance(model, JudgedModel):
+                raise TypeError(
+                    f"a fallback calls a `{type(model).__name__}` that no policy governs, and a denied call "
+                    "would go on there; pass `guard(model, pep)`"
+                )
+        return super().with_fallbacks(fallbacks, **kwargs)
 
     @override
     def _generate(

@@ -7,7 +7,7 @@ unguarded model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NoReturn
 
 from langchain_core.language_models import BaseChatModel
@@ -101,6 +101,26 @@ def rebound(
         _refuse()
     chain: Runnable[Any, Any] = replaced
     return chain
+
+
+def models_in(made: Any) -> Iterator[BaseChatModel]:
+    """The chat models of a chain, wherever they can be seen in it.
+
+    Args:
+        made: a chat model, or a chain around some.
+    """
+    todo = [made]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, BaseChatModel):
+            yield node
+        for kind, fields in _CHAINS.items():
+            if isinstance(node, kind):
+                todo += [getattr(node, name) for name in fields]
+        if isinstance(node, list | tuple):
+            todo += node
+        elif isinstance(node, Mapping):
+            todo += node.values()
 
 
 def _replace(node: Any, twin: Any, guarded: Any) -> tuple[Any, int]:

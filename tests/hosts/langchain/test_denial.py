@@ -13,7 +13,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import ModelFallbackMiddleware, ModelRetryMiddleware, ToolRetryMiddleware
 from langchain_core.exceptions import ModelError
 from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import GraphBubbleUp, NodeError
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -326,6 +326,34 @@ def test_with_fallbacks_judges_the_fallback_as_another_try_of_the_call(lab, deni
 
     assert is_counted(tries(point, denied_at), 2)
     assert [one.request.resource.id for one in asked(point, denied_at)] == ["gpt-4o", "gpt-4o-mini"]
+
+
+FALLBACKS = {
+    "bare": lambda model: model,
+    "bound": lambda model: model.bind(stop=["x"]),
+    "in a chain": lambda model: RunnableLambda(lambda text: text) | model,
+    "beside others": lambda model: RunnableParallel(a=RunnableLambda(str), b=model),
+    "behind another": lambda model: RunnableLambda(str).with_fallbacks([model]),
+}
+
+
+@pytest.mark.parametrize("fallback", FALLBACKS)
+def test_a_fallback_that_nothing_governs_is_refused_when_it_is_given(lab, fallback):
+    pep = lab.govern().pep
+    model, other = guard(lab.chat(), pep), lab.chat("gpt-4o-mini")
+
+    with pytest.raises(TypeError, match="`ChatOpenAI` that no policy governs"):
+        model.with_fallbacks([RunnableLambda(str), FALLBACKS[fallback](other)])
+    model.with_fallbacks([FALLBACKS[fallback](guard(other, pep))])
+
+
+def test_the_options_of_fallbacks_are_langchains(lab):
+    point = lab.govern({Stage.PRE_PROMPT: deny("no")})
+    model = guard(lab.chat(), point.pep)
+
+    with pytest.raises(PolicyDenied):
+        model.with_fallbacks([RunnableLambda(str)], exceptions_to_handle=(ValueError,)).invoke("hi")
+    assert model.with_fallbacks([RunnableLambda(str)]).invoke("hi") == "hi"
 
 
 def test_a_try_after_an_error_of_the_provider_is_counted_and_used_apart(lab):

@@ -6,8 +6,10 @@ import copy
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from typing import TypedDict
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -323,6 +325,22 @@ def test_a_handler_takes_no_subject_of_an_earlier_call(lab, called):
         await answering().ainvoke("hi", handler)
         if not called.startswith("a"):
             HANDLED[called](answering(), handler)
+
+    asyncio.run(both())
+
+    assert who(point) == ("anonymous", "none")
+
+
+def test_what_was_seen_of_one_call_is_not_taken_for_the_next(lab):
+    point = lab.govern(engine=StaticEngine(BEFORE), **UNJUDGED)
+    handler = PolicyCallbackHandler(point.pep)
+
+    async def both():
+        await answering().ainvoke("hi", as_subject("alice", {"callbacks": [handler]}))
+        point.records.clear()
+        # As a LangChain would do it that starts calls in places that we do not know.
+        start = partial(handler.on_chat_model_start, run_id=uuid4(), metadata={})
+        await asyncio.to_thread(start, {}, [[HumanMessage("hi")]])
 
     asyncio.run(both())
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from checkrein.settings import Settings
 from checkrein.testing import FailingEngine, StaticEngine, deny, obligation, permit
 from checkrein.vocabulary import Stage
-from checkrein_langchain import PolicyCallbackHandler, PolicyDenied, guard
+from checkrein_langchain import PolicyCallbackHandler, PolicyDenied, PolicyRouter, guard
 from checkrein_langchain.replies import awaits_text
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
@@ -270,6 +270,30 @@ def test_a_call_that_awaits_no_text_raises(lab, replying, stage, shape, streamed
 
     with pytest.raises(PolicyDenied):
         list(model.stream("hi")) if streamed else model.invoke("hi")
+
+
+@pytest.mark.parametrize("shape", SHAPED)
+def test_a_router_that_awaits_no_text_raises(lab, replying, stage, shape):
+    lab.upstream.reply = '{"text": "yes"}'
+    point = replying({stage: deny("no")})
+    router = PolicyRouter(
+        models={"gpt-4o": lab.chat(), "gpt-4o-mini": lab.chat("gpt-4o-mini")}, pep=point.pep
+    )
+
+    with pytest.raises(PolicyDenied):
+        SHAPED[shape](router).invoke("hi")
+
+
+def test_a_router_replies_as_a_model_does(lab, replying, stage, way):
+    point = replying({stage: deny("no")})
+
+    def wrap(model):
+        return PolicyRouter(models={"gpt-4o": model, "gpt-4o-mini": lab.chat("gpt-4o-mini")}, pep=point.pep)
+
+    done = lab.call(way, wrap)
+
+    assert done.error is None
+    assert done.text == told(point.records[-1])
 
 
 def test_a_shape_that_the_model_was_made_with_counts(lab, replying):

@@ -161,7 +161,8 @@ def test_the_executors_of_batches_and_parallel_steps_are_not_without_it(lab, den
 
 
 def test_a_bare_fallback_of_a_guarded_model_is_judged(lab, denying):
-    model = guard(lab.chat(), denying.pep).with_fallbacks([lab.chat("gpt-4o-mini")])
+    # Bound first: what LangChain makes of a model asks nobody which fallbacks it is given.
+    model = guard(lab.chat(), denying.pep).bind(stop=["x"]).with_fallbacks([lab.chat("gpt-4o-mini")])
 
     for call in (model.invoke, lambda text: list(model.stream(text)), lambda text: model.batch([text])):
         with pytest.raises(PolicyDenied):
