@@ -126,14 +126,17 @@ class RoutedTry(Try):
         """
         if self._wanted is not None:
             return
+        first = self.chosen
         questions = [self._about(chosen, surface) for chosen in self._able.values()]
-        self._choose()
+        self.chosen = first
         decision = yield Filter(self.pep, self._group(questions), [one.resource for one in questions])
         decision.raise_if_denied(PolicyDenied)
         self._name = decision.kept[0].id
-        # Nothing but `no_store`: obligations are those of the decision on the chosen one.
-        self._bounds.add(decision.changes)
-        self._choose()
+        self.chosen = self._able[self._name]
+        if decision.changes:
+            # Nothing but `no_store`: other obligations are those of the decision on the chosen one.
+            self._bounds.add(decision.changes)
+            self._choose()
 
     def _about(self, chosen: Chosen, surface: Surface | None) -> AccessRequest:
         self.chosen = chosen

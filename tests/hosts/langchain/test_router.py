@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import pickle
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 
+from checkrein.detection import Detectors, Span
 from checkrein.errors import SettingsError
 from checkrein.identity import acting_as
 from checkrein.testing import FailingEngine, Failure, StaticEngine, deny, not_applicable, obligation, permit
@@ -441,6 +443,39 @@ def test_a_denial_is_replied_to_where_the_settings_say_so(lab, way):
     assert "denied by policy: no" in done.text
     assert lab.upstream.requests == []
     assert lab.raw(*map(repr, done.got), *done.seen) == 0
+
+
+@pytest.fixture
+def window(govern):
+    """An enforcement point whose streams leave in a window: its detector finds nine characters at most."""
+
+    def make(answers):
+        point = govern(answers, stream={"mode": "window"})
+        point.pep._detectors = Detectors(
+            dict.fromkeys(Stage, frozenset({"secret"})),
+            dict.fromkeys(
+                Stage,
+                (lambda text: [Span("secret", *hit.span()) for hit in re.finditer("[§¤¶]{1,9}", text)],),
+            ),
+            dict.fromkeys(Stage, 9),
+        )
+        return point
+
+    return make
+
+
+def test_a_stream_in_a_window_leaves_redacted_before_its_end(lab, window, streaming_way):
+    lab.upstream.reply = f"{'word ' * 80}{lab.secret}{' tail' * 80}"
+    redact = permit(obligation("redact", types=["secret"]))
+    point = window({Stage.MODEL_SELECTION: only("small"), Stage.POST_COMPLETION: redact})
+
+    done = lab.call(streaming_way, lambda model: two(model, point.pep))
+
+    assert done.error is None
+    assert "word [REDACTED:secret] tail" in done.text
+    assert lab.raw(*map(repr, done.got), *done.seen) == 0
+    assert len(done.got) > 3
+    assert called(lab) == ["gpt-4o-mini"]
 
 
 # What traces and callers are told
