@@ -10,7 +10,12 @@ from typing import TypedDict
 import httpx
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import ModelFallbackMiddleware, ModelRetryMiddleware, ToolRetryMiddleware
+from langchain.agents.middleware import (
+    ModelFallbackMiddleware,
+    ModelRetryMiddleware,
+    ToolErrorMiddleware,
+    ToolRetryMiddleware,
+)
 from langchain_core.exceptions import ModelError
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel
@@ -146,7 +151,15 @@ def test_model_fallback_middleware_asks_once_and_falls_back_to_nothing(lab, deni
     assert {one.body["model"] for one in lab.upstream.requests} <= {"gpt-4o"}
 
 
-def test_tool_retry_middleware_lets_a_denial_out_of_a_tool(lab, denied_at, mode):
+@pytest.mark.parametrize(
+    "middleware",
+    [
+        ToolRetryMiddleware(**QUICK, retry_on=(Exception,)),
+        ToolErrorMiddleware(on_error=lambda error, request: "made up"),
+    ],
+    ids=["retry", "error"],
+)
+def test_the_middleware_of_tools_lets_a_denial_out_of_one(lab, denied_at, mode, middleware):
     point = lab.govern({denied_at: deny("no")})
     lab.upstream.reply = {"name": "ask", "arguments": {"question": "hello"}}
     inner = guard(lab.chat(), point.pep)
@@ -155,8 +168,7 @@ def test_tool_retry_middleware_lets_a_denial_out_of_a_tool(lab, denied_at, mode)
         """Ask another model."""
         return inner.invoke(question).text
 
-    retry = ToolRetryMiddleware(**QUICK, retry_on=(Exception,))
-    done = run(lambda model: create_agent(model, tools=[ask], middleware=[retry]), mode, HELLO, lab.chat)
+    done = run(lambda model: create_agent(model, tools=[ask], middleware=[middleware]), mode, HELLO, lab.chat)
 
     assert isinstance(done.error, PolicyDenied)
     assert len(asked(point, denied_at)) == 1

@@ -1,11 +1,8 @@
 """What a handler remembers of runs: bounded, the oldest go, threads share it, and a forked child goes on."""
 
-import os
 import subprocess
 import sys
 import threading
-
-import pytest
 
 from checkrein.vocabulary import Entity
 from checkrein_langchain import PolicyCallbackHandler, blocking
@@ -94,7 +91,6 @@ ended.set()
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_child_that_is_forked_in_the_middle_of_calls_does_not_hang():
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", SCRIPT], check=True, timeout=60, capture_output=True, text=True
