@@ -1,6 +1,7 @@
 """Policy-as-code in front of every LLM call: the kernel, which knows no engine and no host."""
 
 from .decision import Changes, Decision, DischargedObligation
+from .denial import Denial, denial_from
 from .enforcement import EnforcementPoint
 from .errors import (
     CheckreinError,
@@ -33,6 +34,7 @@ __all__ = [
     "Changes",
     "CheckreinError",
     "Decision",
+    "Denial",
     "DischargedObligation",
     "Effect",
     "EnforcementPoint",
@@ -52,4 +54,5 @@ __all__ = [
     "Stage",
     "Verdict",
     "acting_as",
+    "denial_from",
 ]

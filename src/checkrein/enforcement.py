@@ -96,6 +96,7 @@ class EnforcementPoint:
             mode_rules=len(settings.enforcement.rules),
             open_on={stage.value: [*causes] for stage, causes in settings.failure.open_on.items()},
             unchecked=[*settings.unchecked],
+            uncovered=sorted(name for name, word in settings.uncovered.items() if word == "allow"),
         )
         for engine in pep.node.engines:
             log.event(
@@ -159,6 +160,25 @@ class EnforcementPoint:
         reason = Reason(code=code, message=message)
         outcome = Outcome(permitted=False, failure=FailureCause.REQUEST_REJECTED, reasons=(reason,))
         return self._record(self._finish(request, None, _UNASKED, outcome, (), perf_counter_ns()).decision)
+
+    def pass_unjudged(self, request: AccessRequest, code: str, message: str) -> Decision:
+        """Record what passes although no engine is asked: the settings list it under `uncovered`.
+
+        Args:
+            request: what was asked, as far as it is known.
+            code: the reason's code.
+            message: for the operator: no text of the request.
+
+        Returns:
+            A permit; a denial where the log is required and has no room.
+        """
+        request = request if request.call_id else replace(request, call_id=new_id())
+        started = perf_counter_ns()
+        if self.log is not None and not self.log.reserve():
+            return self._record(self._no_room(request, (), started))
+        reason = Reason(code=code, message=message)
+        outcome = Outcome(permitted=True, effect=Effect.NOT_APPLICABLE, reasons=(reason,))
+        return self._record(self._finish(request, None, _UNASKED, outcome, (), started).decision)
 
     def report_failure(self, decision: Decision, error: BaseException) -> Decision:
         """Tell that the host could not write the changes: a second record, a denial.

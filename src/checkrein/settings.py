@@ -107,9 +107,14 @@ class Stream(StrictModel):
 
 
 class Settings(StrictModel):
-    """How the enforcement point behaves; the defaults are the strictest."""
+    """How the enforcement point behaves; the defaults are the strictest.
+
+    `unchecked` are stages that no engine has to cover. `uncovered` says, by the host's name of an endpoint
+    that it has no hook for, whether calls of it may pass unjudged: `deny`, as without an entry, or `allow`.
+    """
 
     unchecked: tuple[StageName, ...] = Field(default=(), strict=False)
+    uncovered: Mapping[str, Literal["allow", "deny"]] = Field(default_factory=dict)
     failure: FailureRule = FailureRule()
     enforcement: Enforcement = Enforcement()
     detectors: Mapping[StageName, Names] = Field(default_factory=dict, strict=False)

@@ -140,7 +140,7 @@ def test_a_body_whose_sender_vanishes_is_counted_as_a_request(upstream):
 
 
 def test_an_unknown_path_and_another_method_are_refused_and_counted(upstream):
-    assert httpx.post(f"{upstream.url}/audio/speech", json={"model": "m"}).status_code == 404
+    assert httpx.post(f"{upstream.url}/audio/songs", json={"model": "m"}).status_code == 404
     assert httpx.delete(f"{upstream.url}/files/1").status_code == 404
     assert len(upstream.requests) == 2
 
