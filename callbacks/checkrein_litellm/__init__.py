@@ -1,21 +1,84 @@
-"""What LiteLLM calls: policy decisions in front of every chat call of a proxy."""
+"""What LiteLLM calls, and what calls LiteLLM: policy around every call of a proxy, a router or the SDK."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from .client import PolicyClient
     from .denial import CallDenied
     from .guard import PolicyGuard
+    from .router import PolicyRouter
+    from .sdk import (
+        acompletion,
+        aembedding,
+        agenerate_content,
+        aimage_edit,
+        aimage_generation,
+        amoderation,
+        anthropic_messages,
+        arerank,
+        aresponses,
+        aspeech,
+        atext_completion,
+        atranscription,
+        completion,
+        embedding,
+        image_edit,
+        image_generation,
+        install,
+        moderation,
+        rerank,
+        responses,
+        speech,
+        text_completion,
+        transcription,
+    )
+    from .withholding import AnswerWithheldError
 
-__all__ = ["CallDenied", "PolicyGuard"]
+__all__ = [
+    "AnswerWithheldError",
+    "CallDenied",
+    "PolicyClient",
+    "PolicyGuard",
+    "PolicyRouter",
+    "acompletion",
+    "aembedding",
+    "agenerate_content",
+    "aimage_edit",
+    "aimage_generation",
+    "amoderation",
+    "anthropic_messages",
+    "arerank",
+    "aresponses",
+    "aspeech",
+    "atext_completion",
+    "atranscription",
+    "completion",
+    "embedding",
+    "image_edit",
+    "image_generation",
+    "install",
+    "moderation",
+    "rerank",
+    "responses",
+    "speech",
+    "text_completion",
+    "transcription",
+]
 
-_HOMES = {"CallDenied": "denial", "PolicyGuard": "guard"}
+_HOMES: Final = {
+    "AnswerWithheldError": "withholding",
+    "CallDenied": "denial",
+    "PolicyClient": "client",
+    "PolicyGuard": "guard",
+    "PolicyRouter": "router",
+}
 
 
 def __getattr__(name: str) -> Any:
     # Late, because LiteLLM asks the network for prices when it is imported: `checking` forbids that first.
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in __all__:
+        return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'sdk')}"), name)
     raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
