@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Final
 
 from langchain_core.messages import BaseMessage, ToolMessage
@@ -130,8 +130,8 @@ class _OutputReader:
         elif _is_blocks(content):
             self._data(box, "content", ("content",), whole=False, name="text")
         else:
-            self._data(box, "content", ("content",))
-        self._data(box, "artifact", ("artifact",))
+            self._part(box, "content", ("content",))
+        self._part(box, "artifact", ("artifact",))
         return self.surface
 
     def _one(self, one: Any, path: Path) -> None:
@@ -154,7 +154,7 @@ class _OutputReader:
         else:
             read_message(self.surface, message, path)
         if isinstance(message, ToolMessage):
-            self._data(Fields(message), "artifact", (*path, "artifact"))
+            self._part(Fields(message), "artifact", (*path, "artifact"))
 
     def _was_there(self, message: BaseMessage) -> bool:
         if self._seen is None:
@@ -180,16 +180,18 @@ class _OutputReader:
 
     def _update(self, holder: Any, path: Path) -> None:
         for key in holder:
-            value, place = holder[key], (*path, str(key))
-            if isinstance(value, list | tuple) and any(isinstance(one, BaseMessage) for one in value):
-                for index, one in enumerate(value):
-                    self._part(one, value, index, (*place, index))
-            else:
-                self._part(value, holder, key, place)
+            self._part(holder, key, (*path, str(key)))
 
-    def _part(self, value: Any, holder: Any, key: Any, path: Path) -> None:
+    def _part(self, holder: Any, key: Any, path: Path) -> None:
+        value = holder[key]
         if isinstance(value, BaseMessage):
             self._message(value, path)
+        elif isinstance(value, list | tuple) and any(isinstance(one, BaseMessage) for one in value):
+            for index in range(len(value)):
+                self._part(value, index, (*path, index))
+        elif is_dataclass(value) and not isinstance(value, type):
+            for one in fields(value):
+                self._part(_Attributes(value), one.name, (*path, one.name))
         else:
             self._data(holder, key, path)
 
@@ -241,36 +243,29 @@ def _below(value: Any) -> Sequence[Any]:
 def _copied(value: Any) -> Any:
     """A copy of what can be read; tuples become lists, so that they can be written."""
     if isinstance(value, BaseMessage):
-        message = copy_message(value)
-        if isinstance(message, ToolMessage):
-            Fields(message)["artifact"] = _copied(message.artifact)
-        return message
-    if isinstance(value, BaseModel):
-        model = value.model_copy()
-        model.__dict__.update({name: _copied(one) for name, one in value.__dict__.items()})
-        return model
-    if isinstance(value, dict):
-        return {key: _copied(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_copied(one) for one in value]
-    if _is_command(value):
-        return replace(value, **dict(_parts(value)))
-    return value
-
-
-def _parts(command: Any) -> Iterator[tuple[str, Any]]:
-    yield "update", _copied(command.update)
-    yield "resume", _copied(command.resume)
-    targets = [_sent(one) for one in _targets(command)]
-    yield "goto", targets if isinstance(command.goto, list | tuple) else targets[0]
-
-
-def _sent(target: Any) -> Any:
-    if not hasattr(target, "arg"):
-        return target
-    copied = copy.copy(target)
-    copied.arg = _copied(target.arg)
+        copied: Any = copy_message(value)
+        if isinstance(copied, ToolMessage):
+            Fields(copied)["artifact"] = _copied(copied.artifact)
+    elif isinstance(value, BaseModel):
+        copied = value.model_copy()
+        copied.__dict__.update({name: _copied(one) for name, one in value.__dict__.items()})
+    elif isinstance(value, dict):
+        copied = {key: _copied(one) for key, one in value.items()}
+    elif isinstance(value, list | tuple):
+        copied = [_copied(one) for one in value]
+    else:
+        names = _names(value)
+        copied = copy.copy(value) if names else value
+        for name in names:
+            object.__setattr__(copied, name, _copied(getattr(value, name)))
     return copied
+
+
+def _names(value: Any) -> Sequence[str]:
+    """The attributes of an object that are read: all of a dataclass, and what LangGraph sends to a node."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return [one.name for one in fields(value)]
+    return ("arg",) if hasattr(value, "arg") and hasattr(value, "node") else ()
 
 
 class _Attributes:

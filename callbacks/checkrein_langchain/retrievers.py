@@ -109,7 +109,7 @@ class GuardedRetriever(BaseRetriever):
         given, options = _split(use.arguments)
         quiet = CallbackManagerForRetrieverRun.get_noop_manager()
         method = self.retriever._get_relevant_documents  # noqa: SLF001 -- below its callbacks
-        with _unheard(quiet, run_manager.handlers, self.pep):
+        with _unheard(quiet, run_manager.handlers):
             documents = method(given, **self._wanted(quiet, options))
         judged = [run(self._judge(use, one)) for one in documents]
         return [one for one in judged if one is not None]
@@ -124,7 +124,7 @@ class GuardedRetriever(BaseRetriever):
         given, options = _split(use.arguments)
         quiet = AsyncCallbackManagerForRetrieverRun.get_noop_manager()
         method = self.retriever._aget_relevant_documents  # noqa: SLF001 -- below its callbacks
-        with _unheard(quiet, run_manager.handlers, self.pep):
+        with _unheard(quiet, run_manager.handlers):
             documents = await method(given, **self._wanted(quiet, options))
         judged: list[Document | None] = []
         for start in range(0, len(documents), _AT_ONCE):
@@ -192,7 +192,7 @@ def _about_run(options: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _unheard(quiet: Any, handlers: Sequence[Any], pep: EnforcementPoint) -> Iterator[None]:
+def _unheard(quiet: Any, handlers: Sequence[Any]) -> Iterator[None]:
     """Let nobody hear of what the retriever calls but handlers that judge it."""
     from langsmith import tracing_context  # noqa: PLC0415 -- its import costs as much as LangChain's own
 
@@ -203,7 +203,7 @@ def _unheard(quiet: Any, handlers: Sequence[Any], pep: EnforcementPoint) -> Iter
     config: Any = {**(var_child_runnable_config.get() or {}), "callbacks": quiet.get_child()}
     around, tracer = var_child_runnable_config.set(config), tracing_v2_callback_var.set(None)
     try:
-        with gated(pep, "retriever"), tracing_context(enabled=False):
+        with tracing_context(enabled=False):
             yield
     finally:
         tracing_v2_callback_var.reset(tracer)

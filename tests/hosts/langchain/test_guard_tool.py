@@ -1,6 +1,7 @@
 """A guarded tool: the same tool to whoever calls it, and policy before and after."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import pytest
@@ -164,19 +165,18 @@ def test_injected_arguments_are_passed_and_not_judged(lab, use):
 
 
 def test_names_that_langchain_hides_from_callbacks_are_judged(lab, use):
-    guarded = guard_tool(
-        StructuredTool.from_function(
-            lambda **given: ran.append(given),
-            name="any",
-            description="takes anything",
-            args_schema={"type": "object", "properties": {"who": {"type": "string"}}},
-        ),
-        lab.govern({Stage.TOOL_CALL: deny("no")}).pep,
+    given = StructuredTool.from_function(
+        lambda **given: ran.append(given),
+        name="any",
+        description="takes anything",
+        args_schema={"type": "object", "properties": {"who": {"type": "string"}}},
     )
 
+    def answer(question):
+        return deny("no") if question.document["context"]["findings"] else permit()
+
     with pytest.raises(PolicyDenied):
-        use(guarded, {"who": "bob", "callbacks": lab.secret})
-    assert guarded.pep.settings is not None
+        use(guard_tool(given, lab.govern({Stage.TOOL_CALL: answer}).pep), {"callbacks": lab.secret})
     assert ran == []
 
 
@@ -192,6 +192,29 @@ def test_it_returns_what_it_is_to_return_directly_and_keeps_its_artifact(lab, us
     result = use(guarded, {**asked(who="bob"), "name": "take"})
     assert (result.content, result.artifact) == ("it is [REDACTED:secret]", {"raw": ["[REDACTED:secret]", 7]})
     assert use(guarded, {"who": "bob"}) == "it is [REDACTED:secret]"
+
+
+def test_objects_of_the_tools_own_are_judged_and_kept_where_they_are_permitted(lab, use):
+    @dataclass(frozen=True)
+    class Found:
+        name: str
+        more: list
+
+    own = Found(lab.secret, [lab.secret, 7])
+
+    @tool(response_format="content_and_artifact")
+    def take(who: str) -> tuple[object, object]:
+        """Take something."""
+        return own, own
+
+    value = {**asked(who="bob"), "name": "take"}
+    kept = use(guard_tool(take, lab.govern().pep), value)
+    redacted = use(guard_tool(take, lab.govern({Stage.TOOL_RESULT: REDACT}).pep), value)
+
+    assert kept.artifact is own
+    assert redacted.artifact == Found("[REDACTED:secret]", ["[REDACTED:secret]", 7])
+    assert lab.raw(redacted) == 0
+    assert use(guard_tool(take, lab.govern().pep), {"who": "bob"}) is own
 
 
 # Before it runs

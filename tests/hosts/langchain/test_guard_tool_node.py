@@ -13,7 +13,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.prebuilt import InjectedState, InjectedStore, ToolNode, ToolRuntime
 from langgraph.store.memory import InMemoryStore
-from langgraph.types import Command, Send
+from langgraph.types import Command, Overwrite, Send
 
 from checkrein import acting_as
 from checkrein.errors import SettingsError
@@ -156,19 +156,37 @@ def test_what_a_command_sends_elsewhere_is_judged(lab, drive):
     def send_on(who: str) -> Command:
         """Send it on."""
         told = ToolMessage("sent", tool_call_id="call_0", name="send_on")
-        return Command(update={"messages": [told]}, goto=[Send("there", {"note": lab.secret, "n": 1})])
+        sent = [{"note": lab.secret, "n": 1}, lab.secret, AIMessage(lab.secret)]
+        return Command(update={"messages": [told]}, goto=[Send("there", one) for one in sent])
 
     got = []
     point = lab.govern({Stage.TOOL_RESULT: REDACT})
     node = ToolNode([send_on], wrap_tool_call=tool_gate(point.pep), awrap_tool_call=atool_gate(point.pep))
     built = StateGraph(State)
     built.add_node("tools", node)
-    built.add_node("there", lambda given: got.append(given) or {})
+    built.add_node("there", lambda given: got.append(getattr(given, "content", given)) or {})
     built.add_edge(START, "tools")
 
     drive(built.compile(), calling("bob", name="send_on"))
 
-    assert got == [{"note": "[REDACTED:secret]", "n": 1}]
+    redacted = "[REDACTED:secret]"
+    assert sorted(got, key=str) == sorted([{"note": redacted, "n": 1}, redacted, redacted], key=str)
+
+
+def test_what_a_command_puts_in_place_of_the_state_is_judged(lab, drive):
+    @tool
+    def overwrite(who: str) -> Command:
+        """Put something else there."""
+        told = ToolMessage(lab.secret, tool_call_id="call_0", name="overwrite")
+        return Command(update={"messages": [told], "topic": Overwrite(lab.secret)})
+
+    point = lab.govern({Stage.TOOL_RESULT: REDACT})
+
+    done = drive(graph(point, tools=[overwrite]), calling("bob", name="overwrite"))
+
+    (judged,) = [one for one in point.records if one.request.stage is Stage.TOOL_RESULT]
+    assert [one.text for one in judged.request.segments].count(lab.secret) == 2
+    assert lab.raw(done.state) == 0
 
 
 def test_a_denial_of_a_guarded_tool_passes_the_node(lab, drive):
@@ -225,6 +243,22 @@ def test_calls_that_share_a_node_cannot_wait_for_approvals(lab, drive):
 
 def test_without_a_checkpointer_nobody_can_be_asked(lab, drive):
     done = drive(graph(lab.govern({Stage.TOOL_CALL: ASK})), calling("bob"))
+
+    assert ran == []
+    assert done.results[0].status == "error"
+
+
+@pytest.mark.parametrize("bent", [("bob",), {1: "bob"}, float("nan"), b"bob", {"bob"}], ids=repr)
+def test_arguments_that_json_would_bend_cannot_be_approved(lab, drive, bent):
+    @tool
+    def take(who: Any) -> str:
+        """Take anything."""
+        ran.append(who)
+        return "taken"
+
+    point = lab.govern({Stage.TOOL_CALL: ASK})
+
+    done = drive(graph(point, tools=[take], saver=InMemorySaver()), calling(bent, name="take"), THREAD)
 
     assert ran == []
     assert done.results[0].status == "error"
