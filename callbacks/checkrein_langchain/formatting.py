@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable, RunnableBinding
@@ -15,9 +15,9 @@ from langchain_core.utils.function_calling import convert_to_json_schema, conver
 from pydantic import BaseModel
 
 from .models import ModelChangeError
-from .rebinding import bindings_of, rebound, twin_of
+from .rebinding import bindings_of, twin_of
 
-__all__ = ["Shape", "formatted", "neutral_tools"]
+__all__ = ["Chain", "Shape", "formatted", "has_tools", "neutral_tools", "with_shape"]
 
 Options = Mapping[str, Any]
 Tool = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
@@ -79,6 +79,13 @@ def formatted(model: BaseChatModel, options: Options) -> dict[str, Any]:
     return {**rest, **made.kwargs}
 
 
+def has_tools(model: BaseChatModel) -> bool:
+    """Whether the model's package has a way of its own to bind tools, which schemas need as well."""
+    kind = type(model)
+    own = kind.bind_tools is not BaseChatModel.bind_tools
+    return own or kind.with_structured_output is not BaseChatModel.with_structured_output
+
+
 def _choice_of(choice: Any) -> tuple[Any, bool]:
     """A choice of tools in LangChain's words, and whether they are to be called one by one."""
     if choice is True:
@@ -94,6 +101,13 @@ def _choice_of(choice: Any) -> tuple[Any, bool]:
     word = choice.get("type") or next(iter(choice))
     # What nobody else has a word for, the model may know.
     return _WORDS.get(word, choice), one_by_one
+
+
+class Chain(NamedTuple):
+    """The chain that a model makes of itself for a schema, and the place in it where the model is called."""
+
+    made: Runnable[Any, Any]
+    place: RunnableBinding[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +142,8 @@ class Shape:
             known = convert_to_json_schema(schema)
         return cls(schema, include_raw, told, known)
 
-    def chain(self, model: BaseChatModel, data: Any) -> tuple[Runnable[Any, Any], RunnableBinding[Any, Any]]:
-        """The chain that the model makes of itself, and the place in it where the model is called.
+    def chain(self, model: BaseChatModel, data: Any) -> Chain:
+        """The chain that the model makes of itself for the schema.
 
         Args:
             model: the model; what stands in the chain is a copy that cannot be called.
@@ -144,27 +158,21 @@ class Shape:
         twin = twin_of(model)
         try:
             made = twin.with_structured_output(schema, include_raw=self.include_raw, **self.told)
-            (binding,) = bindings_of(made, twin)
+            (place,) = bindings_of(made, twin)
         except Exception as error:  # noqa: BLE001 -- a provider may raise anything
             raise ModelChangeError(
                 f"`{type(error).__name__}`: the model cannot be asked for the schema"
             ) from None
-        return made, binding
+        return Chain(made, place)
 
-    def added(self, model: BaseChatModel, options: Options, data: Any) -> dict[str, Any]:
-        """The options, and those that ask the model for the schema.
 
-        Raises:
-            ModelChangeError: the model cannot.
-        """
-        _, binding = self.chain(model, data)
-        if "tools" in options and "tools" in binding.kwargs:
-            raise ModelChangeError(
-                "the model answers in a schema as it calls a tool, so it can have no other"
-            )
-        return {**options, **binding.kwargs}
+def with_shape(options: Options, chain: Chain) -> dict[str, Any]:
+    """The options, and those by which a chain asks its model for a schema.
 
-    def around(self, model: BaseChatModel, data: Any, called: Runnable[Any, Any]) -> Runnable[Any, Any]:
-        """The chain that the model makes of itself, around something else that is called in its place."""
-        made, binding = self.chain(model, data)
-        return rebound(made, binding, called)
+    Raises:
+        ModelChangeError: the model can have either tools or a schema.
+    """
+    asked = chain.place.kwargs
+    if "tools" in options and "tools" in asked:
+        raise ModelChangeError("the model answers in a schema as it calls a tool, so it can have no other")
+    return {**options, **asked}

@@ -15,8 +15,9 @@ from checkrein.vocabulary import AccessRequest, Entity, Stage
 
 from .choosing import Chosen, bounded
 from .denial import PolicyDenied
-from .formatting import Shape, formatted
+from .formatting import Chain, Shape, formatted, has_tools, with_shape
 from .models import ModelChangeError, asked_name, facts_of, without_tools
+from .rebinding import rebound
 from .surfaces import Surface
 from .tries import Try
 
@@ -57,6 +58,7 @@ class RoutedTry(Try):
 
     def __init__(self, *call: Any, router: str, shape: Shape | None = None) -> None:
         self.router, self.shape = router, shape
+        self._chain: Chain | None = None
         Try.__init__(self, *call)
 
     def __post_init__(self) -> None:
@@ -67,13 +69,16 @@ class RoutedTry(Try):
         """
         if self.shape is not None:
             self.options = {**self.options, _SCHEMA: self.shape.data}
-        wanted = asked_name(self.options)
-        if wanted is not None and wanted not in self.models:
+        self._wanted = asked_name(self.options)
+        if self._wanted is not None and self._wanted not in self.models:
             names = "`, `".join(self.models)
-            raise ValueError(f"`{wanted}` is no model of this router; ask for one of `{names}`, or for none")
-        self._wanted = wanted
-        self._able = self._found(list(self.models) if wanted is None else [wanted])
-        self._name = next(iter(self._able))
+            raise ValueError(
+                f"`{self._wanted}` is no model of this router; ask for one of `{names}`, or for none"
+            )
+        named = [*self.models] if self._wanted is None else [self._wanted]
+        tools = self.shape is not None or bool(self.options.get("tools"))
+        self._able = [name for name in named if not tools or has_tools(self.models[name])] or named
+        self._name: str | None = None
         Try.__post_init__(self)
 
     def describe(self, name: str) -> Mapping[str, Any]:
@@ -86,26 +91,42 @@ class RoutedTry(Try):
 
     def around(self, called: Runnable[Any, Any]) -> Runnable[Any, Any]:
         """The chosen model's own chain for the schema, around what is called in the model's place."""
-        assert self.shape is not None  # noqa: S101 -- only a call with a schema is asked
-        return self.shape.around(self.model, self.options[_SCHEMA], called)
+        assert self._chain is not None  # noqa: S101 -- only a call with a schema is asked
+        made, place = self._chain
+        return rebound(made, place, called)
 
-    def _found(self, names: Sequence[str]) -> dict[str, Chosen]:
-        """The models that can be called so: policy is asked about no other."""
-        found: dict[str, Chosen] = {}
+    def _choose(self) -> None:
+        name = self._bounds.model or self._name
+        if name is None:
+            self._take_first(self._able)
+        else:
+            # Decided about: what cannot be done with this model is not done with another one.
+            self._take(name)
+
+    def _take_first(self, names: Sequence[str]) -> None:
+        """Choose the first of some models that can be called so.
+
+        Raises:
+            ModelChangeError: none can; why the first one cannot.
+        """
         failure: ModelChangeError | None = None
         for name in names:
             try:
-                found[name] = self._chosen(name)
+                self._take(name)
             except ModelChangeError as error:
                 failure = failure or error
-        if failure is not None and not found:
-            raise failure
-        return found
+            else:
+                self._name = name
+                return
+        assert failure is not None  # noqa: S101 -- there is a name
+        raise failure
 
-    def _choose(self) -> None:
-        self.chosen = self._chosen(self._bounds.model or self._name)
+    def _take(self, name: str) -> None:
+        """Choose a model, and say the call in its own way.
 
-    def _chosen(self, name: str) -> Chosen:
+        Raises:
+            ModelChangeError: it cannot be called so.
+        """
         if name not in self.models:
             raise ModelChangeError("the router has no model of the name that policy routes to")
         model = self.models[name]
@@ -113,33 +134,36 @@ class RoutedTry(Try):
         if self._bounds.removed:
             options = without_tools(options, self._bounds.removed)
         schema = options.pop(_SCHEMA) if self.shape is not None else None
-        options = formatted(model, options)
+        options, chain = formatted(model, options), None
         if self.shape is not None:
-            options = self.shape.added(model, options, schema)
-        return bounded(Chosen(model, name, facts_of(model), options), self.stop, self._bounds)
+            chain = self.shape.chain(model, schema)
+            options = with_shape(options, chain)
+        self.chosen = bounded(Chosen(model, name, facts_of(model), options), self.stop, self._bounds)
+        self._chain = chain
 
     def _select(self, surface: Surface | None) -> Flow[None]:
         """Take the first model that policy lets be chosen; whoever asks for one is answered about that one.
 
         Raises:
             PolicyDenied: there is none.
+            ModelChangeError: none of those that may be chosen can be called so.
         """
         if self._wanted is not None:
             return
         first = self.chosen
-        questions = [self._about(chosen, surface) for chosen in self._able.values()]
+        questions = [self._about(name, surface) for name in self._able]
         self.chosen = first
         decision = yield Filter(self.pep, self._group(questions), [one.resource for one in questions])
         decision.raise_if_denied(PolicyDenied)
-        self._name = decision.kept[0].id
-        self.chosen = self._able[self._name]
-        if decision.changes:
-            # Nothing but `no_store`: other obligations are those of the decision on the chosen one.
-            self._bounds.add(decision.changes)
-            self._choose()
+        # Nothing but `no_store`: other obligations are those of the decision on the chosen one.
+        self._bounds.add(decision.changes)
+        kept = [one.id for one in decision.kept]
+        if decision.changes or kept[0] != first.name:
+            self._take_first(kept)
 
-    def _about(self, chosen: Chosen, surface: Surface | None) -> AccessRequest:
-        self.chosen = chosen
+    def _about(self, name: str, surface: Surface | None) -> AccessRequest:
+        model = self.models[name]
+        self.chosen = Chosen(model, name, facts_of(model), self.options)
         return self._question(Stage.MODEL_SELECTION, surface or _NOTHING)
 
     def _group(self, questions: Sequence[AccessRequest]) -> AccessRequest:

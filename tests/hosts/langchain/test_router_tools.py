@@ -552,7 +552,52 @@ def test_a_schema_and_tools_go_together_where_the_model_keeps_them_apart(lab, pa
     assert answer == Key(key="abc")
     assert [tool["function"]["name"] for tool in body(lab)["tools"]] == ["look"]
     assert one.records[0].document["context"]["tools"] == ["look"]
-    assert [it.resource.id for it in one.records[0].candidates] == ["openai"]
+    with pytest.raises(ValueError, match="it can have no other"):
+        one.router.with_structured_output(Key, tools=[look], strict=True).invoke("hi", model="foreign")
+    assert one.foreign.asked == []
+
+
+def test_a_permitted_model_that_cannot_be_called_so_is_passed_over(lab, pair):
+    lab.upstream.reply = '{"key": "abc"}'
+    point = lab.govern()
+    models = {"foreign": Foreign(), "openai": lab.chat()}
+    router = PolicyRouter(models=models, pep=point.pep)
+
+    answer = router.with_structured_output(Key, tools=[look], strict=True).invoke("hi")
+
+    assert answer == Key(key="abc")
+    assert models["foreign"].asked == []
+    assert [record.request.resource.id for record in point.records] == ["router", *["openai"] * 3]
+
+
+def test_where_the_only_permitted_model_cannot_be_called_so_nothing_is_sent(lab, pair):
+    one = pair({Stage.MODEL_SELECTION: only("foreign")})
+
+    with pytest.raises(ValueError, match="it can have no other"):
+        one.router.with_structured_output(Key, tools=[look], strict=True).invoke("hi")
+
+    assert lab.upstream.requests == one.foreign.asked == []
+
+
+class Deaf(Foreign):
+    """Drops what it is told but tools."""
+
+    def _get_request_payload(self, input_, *, stop=None, **options):
+        return {"model": "foreign-1", "max_tokens": 64}
+
+
+@pytest.mark.parametrize("at", [Stage.MODEL_SELECTION, Stage.PRE_PROMPT])
+@pytest.mark.parametrize("bound", ["set_parameters", "limit_tokens"])
+def test_what_cannot_be_done_with_the_chosen_model_is_not_done_with_another(lab, at, bound):
+    properties = {"set_parameters": {"temperature": 0.5}, "limit_tokens": {"max_tokens": 5}}[bound]
+    point, deaf = lab.govern({at: permit(obligation(bound, **properties))}), Deaf()
+    router = PolicyRouter(models={"deaf": deaf, "openai": lab.chat()}, pep=point.pep)
+
+    with pytest.raises(PolicyDenied) as denied:
+        router.bind_tools([look]).invoke("hi")
+
+    assert denied.value.code == "obligation_failed"
+    assert lab.upstream.requests == deaf.asked == []
 
 
 def test_a_schema_is_needed(pair):
