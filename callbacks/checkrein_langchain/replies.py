@@ -73,7 +73,13 @@ def reply_to(denied: checkrein.PolicyDenied, answered: Sequence[ChatGeneration])
         denied: the denial.
         answered: what the model said, if it was asked: its tokens are used, whoever reads the answer.
     """
-    facts = {"finish_reason": "content_filter", "reason": denied.code, "decision_id": denied.decision_id}
+    decision = denied.decision
+    facts = {
+        "finish_reason": "content_filter",
+        "decision_id": decision.decision_id,
+        "stage": decision.request.stage.value,
+        "reasons": [reason.code for reason in decision.reasons],
+    }
     message = AIMessage(
         str(denied), response_metadata=facts, usage_metadata=_usage(tokens_of(answered)) if answered else None
     )

@@ -55,7 +55,8 @@ def is_reply(message, record):
     return (
         message.text == told(record)
         and facts["finish_reason"] == "content_filter"
-        and (facts["decision_id"], facts["reason"]) == (record.decision_id, "no")
+        and (facts["decision_id"], facts["reasons"]) == (record.decision_id, ["no"])
+        and facts["stage"] == record.request.stage.value
         and message.tool_calls == []
     )
 
