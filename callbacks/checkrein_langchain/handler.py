@@ -54,7 +54,8 @@ class PolicyCallbackHandler(Blocking, BaseCallbackHandler):
     complete: a denial reaches the caller, but other callbacks have seen the answer, and caches have it. A
     call that streams is therefore denied before it is sent, if policy judges answers. Calls of models that
     the same enforcement point guards are not judged twice. Tools are judged where an engine covers
-    `tool_call` or `tool_result`. A callback has no answer to give: it raises where settings want a reply, too.
+    `tool_call` or `tool_result`. A callback has no answer to give: it raises where settings want a
+    reply.
 
     It runs in LangChain's thread pool in async calls: inline, a remote engine would stop the event loop, and
     LangChain would keep other handlers from the start of text models.
