@@ -10,15 +10,12 @@ handed to the decision log, which writes it to a file.
 from __future__ import annotations
 
 import dataclasses
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import casbin
+from pairing import IDLE, measured
 
 from checkrein import AccessRequest, EnforcementPoint, Entity, Origin, Segment, Stage
 from checkrein.building import build_engine
@@ -83,24 +80,13 @@ def policy(rows: int) -> str:
     return "\n".join(lines)
 
 
-def paired(one: Callable[[], Any], other: Callable[[], Any], rounds: int) -> tuple[float, float]:
-    """Medians of both in microseconds, measured in turn, so that a slower minute slows both."""
-    times: tuple[list[int], list[int]] = ([], [])
-    for _ in range(rounds):
-        for call, taken in zip((one, other), times, strict=True):
-            start = time.perf_counter_ns()
-            call()
-            taken.append(time.perf_counter_ns() - start)
-    return statistics.median(times[0]) / 1000, statistics.median(times[1]) / 1000
-
-
 def main() -> None:
     """Print the table of `benchmarks/README.md`."""
     settings = Settings()
     sys.stdout.write(
-        "| rows | prompt | bare enforce, us | engine alone, us | decision with record, us | ratio |\n"
+        "| rows | prompt | bare enforce, us | engine alone, us | decision with record, us | ratio "
+        "| ratio, 10 ms idle |\n" + "|---" * 7 + "|\n"
     )
-    sys.stdout.write("|---|---|---|---|---|---|\n")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "model.conf").write_text(MODEL)
         for rows, length, rounds in (
@@ -124,16 +110,17 @@ def main() -> None:
             evaluation = build(asked, detectors=Detectors({}, {}), models={}, limits=settings.limits)
             assert pep.decide(asked).permitted
             assert bare.enforce("user:alice", "model:gpt-4o", "submit_prompt")
-            alone, whole = paired(
-                lambda bare=bare: bare.enforce("user:alice", "model:gpt-4o", "submit_prompt"),  # type: ignore[misc]
-                lambda pep=pep, asked=asked: pep.decide(asked),  # type: ignore[misc]
-                rounds,
+            calls = (
+                lambda bare=bare: bare.enforce("user:alice", "model:gpt-4o", "submit_prompt"),
+                lambda pep=pep, asked=asked: pep.decide(asked),
             )
-            _, ours = paired(lambda: None, lambda e=engine, q=evaluation: e.evaluate(q), rounds)  # type: ignore[misc]
+            busy, rare = measured(calls, rounds), measured(calls, 200, idle=IDLE)
+            ours = measured([lambda e=engine, q=evaluation: e.evaluate(q)], rounds)
             pep.close()
             assert not any(log.dropped.values())
             sys.stdout.write(
-                f"| {rows} | {length} B | {alone:.0f} | {ours:.0f} | {whole:.0f} | {whole / alone:.2f} |\n"
+                f"| {rows} | {length} B | {busy.us(0):.0f} | {ours.us(0):.0f} | {busy.us(1):.0f} "
+                f"| {busy.ratio(1)} | {rare.ratio(1)} |\n"
             )
 
 

@@ -9,10 +9,8 @@ document, encoding, the same engine, obligations, conclusion and the record, whi
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any
 
 import regopy
 import regorus
+from pairing import IDLE, Measured, measured
 
 import checkrein_policies
 from checkrein import AccessRequest, EnforcementPoint, Entity, Origin, Segment, Stage
@@ -119,19 +118,8 @@ BARE: dict[str, Callable[[Path, str], Callable[[bytes], Any]]] = {
 }
 
 
-def paired(one: Callable[[], Any], other: Callable[[], Any], rounds: int = 3000) -> tuple[float, float]:
-    """Medians of both in microseconds, measured in turn, so that a slower minute slows both."""
-    times: tuple[list[int], list[int]] = ([], [])
-    for _ in range(rounds):
-        for call, taken in zip((one, other), times, strict=True):
-            start = time.perf_counter_ns()
-            call()
-            taken.append(time.perf_counter_ns() - start)
-    return statistics.median(times[0]) / 1000, statistics.median(times[1]) / 1000
-
-
-def measure(backend: str, bundle: Path, stage: Stage, folder: Path) -> tuple[float, float]:
-    """Bare, and decision with record, in microseconds."""
+def measure(backend: str, bundle: Path, stage: Stage, folder: Path) -> tuple[Measured, Measured]:
+    """Bare, and decision with record: one after the other, and with time between them."""
     settings = Settings(models=MODELS)
     request = replace(REQUEST, stage=stage)
     log = DecisionLog(DecisionLogSettings(to=folder / "decisions.jsonl", queue=1_000_000))
@@ -141,7 +129,8 @@ def measure(backend: str, bundle: Path, stage: Stage, folder: Path) -> tuple[flo
     bare = BARE[backend](bundle, f"data.checkrein.{stage}.decision")
     assert pep.decide(request).permitted
     assert bare(document)
-    figures = paired(lambda: bare(document), lambda: pep.decide(request))
+    calls = (lambda: bare(document), lambda: pep.decide(request))
+    figures = measured(calls, 3000), measured(calls, 200, idle=IDLE)
     pep.close()
     assert not any(log.dropped.values())
     return figures
@@ -149,8 +138,8 @@ def measure(backend: str, bundle: Path, stage: Stage, folder: Path) -> tuple[flo
 
 def main() -> None:
     """Print the table of `benchmarks/README.md`."""
-    print("| backend | policy | stage | bare, us | decision with record, us | ratio |")
-    print("|---|---|---|---|---|---|")
+    print("| backend | policy | stage | bare, us | decision with record, us | ratio | ratio, 10 ms idle |")
+    print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         small = folder / "small"
@@ -162,9 +151,11 @@ def main() -> None:
                 ("three rules", small, (Stage.PRE_PROMPT,)),
             ):
                 for stage in stages:
-                    bare, whole = measure(backend, bundle, stage, folder)
-                    ratio = whole / bare
-                    print(f"| {backend} | {policy} | {stage} | {bare:.0f} | {whole:.0f} | {ratio:.2f} |")
+                    busy, rare = measure(backend, bundle, stage, folder)
+                    print(
+                        f"| {backend} | {policy} | {stage} | {busy.us(0):.0f} | {busy.us(1):.0f} "
+                        f"| {busy.ratio(1)} | {rare.ratio(1)} |"
+                    )
 
 
 if __name__ == "__main__":
