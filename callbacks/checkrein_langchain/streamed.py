@@ -71,9 +71,8 @@ class StreamedCall(Call):
         """Hold the whole, judge it, and give it out as it came, or as one changed chunk."""
         held = Held(self.pep.settings.limits.text)
         while (chunk := (yield from self._next(source))) is not None:
-            if held.add(chunk):
-                self._overflow(held)
-        whole = held.whole()
+            self._keep(held, chunk)
+        whole = self._added_up(held)
         if whole is None:
             return
         chunks = held.chunks
@@ -93,8 +92,8 @@ class StreamedCall(Call):
             if not held.overflown:
                 texts, rest = parts.take(chunk)
                 # LangChain changes a chunk that it was given, and so may whoever is given it then.
-                if rest is not None and held.add(rest.model_copy(deep=True)):
-                    self._overflow(held)
+                if rest is not None:
+                    self._keep(held, rest.model_copy(deep=True))
                 for run, text in texts:
                     yield Feed(gate, _segment(run, text))
             self.given = True
@@ -111,8 +110,8 @@ class StreamedCall(Call):
             texts, rest = parts.take(chunk)
             if parts.uneven and even:
                 self._refuse(self._outcome((), None, _NOTHING), "answer_unreadable")
-            if rest is not None and held.add(rest):
-                self._overflow(held)
+            if rest is not None:
+                self._keep(held, rest)
             for run, text in texts:
                 if run != current:
                     gate.end(_path(current))
@@ -134,19 +133,36 @@ class StreamedCall(Call):
             self.given = True
             yield Give(chunk)
 
-    def _overflow(self, held: Held) -> None:
-        """Give up what is too large; under monitor it goes on, recorded, without a limit."""
-        self.heard = held.chunks
-        question = self._outcome((), None, _NOTHING)
-        message = f"the answer is over the limit of `{held.limit}` bytes"
-        self.pep.refuse(question, "limit.text", message).raise_if_denied(PolicyDenied)
-        held.limit, held.overflown = None, True
+    def _keep(self, held: Held, chunk: ChatGenerationChunk) -> None:
+        """Hold one more; too many are given up. Under monitor it goes on, recorded, without a limit."""
+        failure: Exception
+        try:
+            over = held.add(chunk)
+        except Exception as error:  # noqa: BLE001 -- chunks of a provider need not fit together
+            failure = error
+        else:
+            self.heard = held.chunks
+            if over:
+                message = f"the answer is over the limit of `{held.limit}` bytes"
+                question = self._outcome((), None, _NOTHING)
+                self.pep.refuse(question, "limit.text", message).raise_if_denied(PolicyDenied)
+                held.limit, held.overflown = None, True
+            return
+        raise self._shown(failure)
+
+    def _added_up(self, held: Held) -> ChatGenerationChunk | None:
+        failure: Exception
+        try:
+            return held.whole()
+        except Exception as error:  # noqa: BLE001 -- the same
+            failure = error
+        raise self._shown(failure)
 
     def _end(
         self, held: Held, gate: StreamGate, parts: Parts
     ) -> Flow[tuple[ChatGenerationChunk | None, Surface, Mapping[Path, str]]]:
         """Judge the whole, what was held as well: that, its pieces, and what is left of all texts."""
-        whole = held.whole()
+        whole = self._added_up(held)
         generations = [whole] if whole is not None else []
         self._settle(generations, None)
         surface = self._readable(generations, None)
