@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from inspect import signature
 from typing import Any, Final, get_type_hints
 
@@ -63,20 +64,23 @@ def wanted(method: Callable[..., Any], config: RunnableConfig, manager: Any) -> 
         config: of the call.
         manager: of the run.
     """
-    given: dict[str, Any] = {}
-    if "run_manager" in signature(method).parameters:
-        given["run_manager"] = manager
-    for name, kind in _hints(method).items():
-        if kind is RunnableConfig or RunnableConfig in getattr(kind, "__args__", ()):
-            given[name] = config
-    return given
+    managers, configs = _names(getattr(method, "__func__", method))
+    return {**dict.fromkeys(managers, manager), **dict.fromkeys(configs, config)}
 
 
-def _hints(method: Callable[..., Any]) -> dict[str, Any]:
+@lru_cache(maxsize=256)
+def _names(function: Callable[..., Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """By what names a function wants the manager of its run, and its config."""
+    managers = ("run_manager",) if "run_manager" in signature(function).parameters else ()
     try:
-        return get_type_hints(method)
+        hints = get_type_hints(function)
     except Exception:  # noqa: BLE001 -- annotations of other people's code may name what is not there
-        return {}
+        hints = {}
+    return managers, tuple(
+        name
+        for name, kind in hints.items()
+        if kind is RunnableConfig or RunnableConfig in getattr(kind, "__args__", ())
+    )
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:
