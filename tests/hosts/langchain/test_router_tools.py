@@ -19,7 +19,7 @@ from typing_extensions import TypedDict
 
 from checkrein.testing import deny, obligation, permit
 from checkrein.vocabulary import Stage
-from checkrein_langchain import PolicyDenied, PolicyRouter, guard
+from checkrein_langchain import PolicyDenied, PolicyMiddleware, PolicyRouter, guard
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
@@ -358,6 +358,18 @@ def test_an_agent_may_be_made_of_a_router(lab, pair):
     assert came["messages"][-1].text == "hidden"
     assert len(lab.upstream.requests) == 2
     assert len([record for record in one.records if record.candidates]) == 2
+
+
+def test_a_middleware_of_the_same_policy_does_not_ask_about_a_router_twice(lab, pair):
+    # Not all of the models say that they can answer in a schema: the agent makes a tool of it.
+    lab.upstream.reply = {"name": "Key", "arguments": {"key": "abc"}}
+    one = pair()
+    agent = create_agent(one.router, [hide], middleware=[PolicyMiddleware(one.pep)], response_format=Key)
+
+    came = agent.invoke({"messages": [HumanMessage("the key?")]})
+
+    assert came["structured_response"] == Key(key="abc")
+    assert [record.request.resource.id for record in one.records] == ["router", *["openai"] * 3]
 
 
 # Schemas
