@@ -3,52 +3,47 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from typing import Any, Final, Self
-
-from pydantic import BaseModel
+from collections.abc import Callable
+from typing import Any, Self
 
 from checkrein.flow import Flow, arun, run
 
-from .events import event_surfaces, whole_of
+from .denial import CallDenied
+from .holding import Holder, holder_of
 from .passage import Passage
 from .steps import ENDED, Next
-from .surfaces import stream_surfaces, text_size
 from .withholding import shown
-from .writing import write_answer
 
 __all__ = ["HeldStream"]
 
-_TEXT: Final = frozenset({"redact", "replace"})
-# A stream's pieces are small and each is an object: so many are held in memory, whatever their text.
-_MAX_CHUNKS: Final = 200_000
+Reply = Callable[[CallDenied], Any]
 
 
 class HeldStream:
-    """The chunks of an answer, once policy has permitted them: iterate over it as over LiteLLM's own.
+    """The chunks of an answer, as policy lets them leave: iterate over it as over LiteLLM's own.
 
     It is for one consumer, in one mode: `for` or `async for`.
 
     Args:
         passage: the call.
         stream: LiteLLM's stream.
-        data: what it was asked for with.
+        reply: the chunk that tells of a denial, where nothing has left and the settings want it told so.
     """
 
-    def __init__(self, passage: Passage, stream: Any, data: Mapping[str, Any]) -> None:
+    def __init__(self, passage: Passage, stream: Any, reply: Reply | None = None) -> None:
         self._passage = passage
         self._inner = stream
-        self._data = data
+        self._reply = reply
+        self._holder: Holder = holder_of(passage)
         self._pieces: Any = None
         self._ready: deque[Any] = deque()
-        self._held: list[Any] = []
-        self._size = 0
+        self._left = False
         self._ended = False
 
     @classmethod
     def of(cls, passage: Passage, chunk: Any) -> Self:
         """A stream of one chunk, which nobody judges: what a denied caller reads."""
-        stream = cls(passage, None, {})
+        stream = cls(passage, None)
         stream._ready.append(chunk)
         stream._ended = True
         return stream
@@ -115,63 +110,34 @@ class HeldStream:
 
     def _drop(self) -> None:
         self._ended = True
-        self._held.clear()
         self._ready.clear()
+        self._holder = holder_of(self._passage)
 
     def _settle(self, failure: Exception | None) -> None:
-        if failure is not None:
-            self._drop()
+        if failure is None:
+            self._left = self._left or bool(self._ready)
+            return
+        self._drop()
+        reply = None
+        if isinstance(failure, CallDenied):
+            # A denied call is not read to its end.
+            self._passage.denial = failure.decision
+            reply = self._reply(failure) if self._reply is not None and not self._left else None
+        if reply is None:
             raise failure
+        self._ready.append(reply)
 
     def _go_on(self) -> Flow[Exception | None]:
-        """Take one piece, or judge them all; an error is handed back, so that none hangs on to another."""
+        """Take one piece, or what is left; an error is handed back, so that none hangs on to another."""
         try:
             chunk = yield Next(self._pieces)
         except Exception as error:  # noqa: BLE001 -- whatever it is, it can quote the answer
             return shown(error) if self._passage.withholds else error
         try:
-            if chunk is ENDED:
-                self._ended = True
-                chunks = yield from self._passage.safely(self._judged(), self._held)
-                self._ready.extend(chunks)
-                self._held = []
-                return None
-            self._held.append(chunk)
-            self._weigh(chunk)
-        except Exception as error:  # noqa: BLE001 -- a denial: nothing of the stream leaves
+            self._ended = chunk is ENDED
+            flow = self._holder.finish() if chunk is ENDED else self._holder.take(chunk)
+            given = yield from self._passage.safely(flow, None)
+            self._ready.extend(self._holder.rest() if given is None else given)
+        except Exception as error:  # noqa: BLE001 -- a denial: nothing more of the stream leaves
             return error
-        if self._passage.let_pass:
-            self._ready.extend(self._held)
-            self._held.clear()
         return None
-
-    def _weigh(self, chunk: Any) -> None:
-        passage = self._passage
-        if passage.let_pass:
-            return
-        if not isinstance(chunk, BaseModel | Mapping):
-            passage.refuse(passage.model, "unsupported_answer", f"`{type(chunk).__name__}` is no chunk")
-            return
-        limits = passage.pep.settings.limits
-        self._size += text_size(chunk, limits.depth)
-        if self._size > limits.text or len(self._held) > _MAX_CHUNKS:
-            passage.refuse(passage.model, "limit.text", "the stream is over the limit `limits.text`")
-
-    def _judged(self) -> Flow[list[Any]]:
-        passage, chunks = self._passage, self._held
-        passage.stand()
-        if passage.let_pass or not chunks:
-            return chunks
-        depth = passage.pep.settings.limits.depth
-        if passage.endpoint.operation == "responses":
-            surfaces = event_surfaces(chunks, depth, passage.said)
-            yield from passage.judge_answer(surfaces, [whole_of(chunks) or chunks[-1]], frozenset())
-            return chunks
-        decision = yield from passage.judge_answer(stream_surfaces(chunks, depth), chunks, _TEXT)
-        if not decision.changes.texts:
-            return chunks
-        # LiteLLM keeps the chunks as well, to log and to cache the whole answer.
-        changed = [chunk.model_copy(deep=True) for chunk in chunks]
-        surfaces = stream_surfaces(changed, depth)
-        passage.write(decision, lambda: write_answer(changed, decision.changes, surfaces))
-        return changed

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
+from litellm.exceptions import GuardrailRaisedException
 from pydantic import BaseModel
 
 from checkrein import AccessRequest, Decision, EnforcementPoint, Entity, Stage
@@ -271,7 +272,7 @@ class Passage:
         failed: Exception
         try:
             return (yield from flow)
-        except CallDenied:
+        except GuardrailRaisedException:
             raise
         except Exception as error:  # noqa: BLE001 -- a bug of ours must not open, nor look like an outage
             failed = error

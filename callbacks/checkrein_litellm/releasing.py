@@ -25,7 +25,7 @@ def released(passage: Passage, data: Mapping[str, Any], answer: Any) -> Flow[Any
     """
     passage.answering = True
     if data.get("stream") and not isinstance(answer, BaseModel | Mapping) and passage.judges_answers:
-        return HeldStream(passage, answer, data)
+        return HeldStream(passage, answer, lambda denied: _reply(passage, denied, data))
     return (yield from passage.safely(passage.answered(answer), answer))
 
 
@@ -40,10 +40,14 @@ def replying(passage: Passage, data: Mapping[str, Any], flow: Flow[Any]) -> Flow
         return (yield from flow)
     except CallDenied as error:
         denied = error
-    reply = None
-    if passage.pep.settings.denials.on_denied == "reply":
-        reply = reply_to(denied, passage.endpoint.operation, data)
+    reply = _reply(passage, denied, data)
     if reply is None:
         # Anew: what led to it can hold what was denied.
         raise CallDenied(denied.decision)
     return HeldStream.of(passage, reply) if data.get("stream") else reply
+
+
+def _reply(passage: Passage, denied: CallDenied, data: Mapping[str, Any]) -> Any:
+    if passage.pep.settings.denials.on_denied != "reply":
+        return None
+    return reply_to(denied, passage.endpoint.operation, data)

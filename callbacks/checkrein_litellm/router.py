@@ -9,6 +9,7 @@ from functools import partial, wraps
 from typing import Any, Final
 
 from litellm.router import Router
+from typing_extensions import override
 
 from checkrein import EnforcementPoint, Entity
 from checkrein.flow import Flow, arun, run
@@ -168,6 +169,7 @@ class PolicyRouter(Router):
 
     # Where the router chooses
 
+    @override
     async def async_callback_filter_deployments(
         self,
         model: str,
