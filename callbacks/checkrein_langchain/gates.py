@@ -130,7 +130,7 @@ class ToolGate:
         model = _model_of(said)
         return Use(
             self.pep,
-            identity_of(self.pep.settings, config),
+            identity_of(self.pep.settings, config, None, getattr(request.tool, "identity", None)),
             Entity(type="tool", id=call["name"]),
             call_id_of(config, call["id"]),
             call["args"],

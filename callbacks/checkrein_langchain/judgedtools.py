@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
 from typing import Any, Final, Self, get_type_hints
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
@@ -170,13 +171,15 @@ class JudgedTool(BaseTool):
             output = yield from use.after(Output(content, artifact))
             use.show(output.content)
             return output.content, output.artifact
-        given = content
-        if not is_data(content) or (use.tool_call_id is not None and not _is_json(content)):
-            # What is shown of an object is its text, and so that is judged.
-            content = None if content is None else as_content(content)
-        output = yield from use.after(Output(content, artifact))
+        given, opaque = content, False
+        if use.tool_call_id is not None:
+            # What LangChain shows of an object is its text, and so that is judged.
+            content = content if _is_json(content) else as_content(content)
+        elif not is_data(content) and not is_dataclass(content):
+            content, opaque = as_content(content), True
+        output = yield from use.after(Output(content, artifact, opaque=opaque))
         if use.tool_call_id is None:
-            return (given if output.content == content else output.content), output.artifact
+            return (given if opaque and output.content == content else output.content), output.artifact
         message = ToolMessage(
             as_content(output.content),
             artifact=output.artifact,

@@ -35,6 +35,7 @@ class Output:
         tool: the tool's name; a message that bears it says nothing by that.
         seen: messages that were there before the tool ran: a command may hand them on.
         origin: who wrote it.
+        opaque: whether there is more to it than can be read.
     """
 
     content: Any
@@ -42,6 +43,7 @@ class Output:
     tool: str = ""
     seen: Sequence[Any] = ()
     origin: Origin = Origin.TOOL
+    opaque: bool = False
 
 
 def read_output(output: Output, most: int) -> Surface:
@@ -131,6 +133,8 @@ class _OutputReader:
             self._data(box, "content", ("content",), whole=False, name="text")
         else:
             self._part(box, "content", ("content",))
+        if self.output.opaque:
+            self.surface.skip("object")
         self._part(box, "artifact", ("artifact",))
         return self.surface
 
@@ -198,7 +202,7 @@ class _OutputReader:
     def _data(self, holder: Any, key: Any, path: Path, *, whole: bool = True, name: str = "") -> None:
         value = holder[key]
         since = len(self.surface.slots)
-        if value is not None and not is_data(value):
+        if not is_data(value):
             self.surface.skip("object", since)
         elif value is not None:
             check_size(value)
@@ -213,7 +217,7 @@ def _targets(command: Any) -> Sequence[Any]:
 
 def is_data(value: Any) -> bool:
     """Whether it is data of a kind that can be read, and no object of the tool's own."""
-    return isinstance(value, str | int | float | dict | list | tuple | BaseModel)
+    return value is None or isinstance(value, str | int | float | dict | list | tuple | BaseModel)
 
 
 def check_size(value: Any) -> None:

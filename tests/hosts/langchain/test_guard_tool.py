@@ -217,6 +217,21 @@ def test_objects_of_the_tools_own_are_judged_and_kept_where_they_are_permitted(l
     assert use(guard_tool(take, lab.govern().pep), {"who": "bob"}) is own
 
 
+def test_what_cannot_be_read_is_told_of_and_policy_decides(lab, use):
+    def careful(question):
+        return deny("opaque") if question.document["context"].get("uninspected") else permit()
+
+    @tool
+    def take(who: str) -> object:
+        """Take something."""
+        return iter([lab.secret])
+
+    with pytest.raises(PolicyDenied) as denied:
+        use(guard_tool(take, lab.govern({Stage.TOOL_RESULT: careful}).pep), {"who": "bob"})
+    assert denied.value.code == "opaque"
+    assert next(use(guard_tool(take, lab.govern().pep), {"who": "bob"})) == lab.secret
+
+
 # Before it runs
 
 DENIALS = {

@@ -304,6 +304,25 @@ def test_it_is_for_whoever_runs_the_graph(lab, drive):
     assert [one.request.subject.id for one in point.records] == ["carol"] * 2 + ["alice"] * 2
 
 
+def test_a_tool_that_is_bound_to_a_subject_stays_so_and_is_asked_about_once(lab, drive):
+    point = lab.govern()
+    bound = guard_tool(look, point.pep).acting_as("service")
+
+    drive(graph(point, tools=[bound]), calling("bob"), as_subject("alice"))
+
+    assert [one.request.subject.id for one in point.records] == ["service"] * 2
+
+
+def test_trusted_metadata_names_the_caller(lab, drive):
+    named = {"langchain": {"metadata": {"id": "user_id"}, "trusted": True}}
+    point = lab.govern(identity=named)
+
+    drive(graph(point), calling("bob"), {"metadata": {"user_id": "carol"}})
+
+    assert [one.request.subject.id for one in point.records] == ["carol"] * 2
+    assert point.records[0].request.identity["asserted"]
+
+
 def test_a_list_of_results_is_judged(lab, drive):
     @tool
     def many(who: str) -> list:

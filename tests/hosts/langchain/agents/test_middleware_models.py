@@ -26,6 +26,7 @@ from checkrein_langchain import (
     PolicyCallbackHandler,
     PolicyDenied,
     PolicyMiddleware,
+    PolicyRouter,
     PolicyWarning,
     as_subject,
     guard,
@@ -180,6 +181,30 @@ def test_models_are_guarded_once_and_not_without_end(lab):
     assert middleware._guard(models[-1]) is guarded[-1]
     assert middleware._guard(models[0]) is not guarded[0]
     assert len(middleware._guarded) <= 64
+
+
+def test_a_router_is_left_as_it_is(lab, office):
+    def answer(question):
+        there = question.document["resource"]["id"] == "small"
+        return permit() if there else permit(obligation("route", model="small"))
+
+    point = lab.govern({Stage.MODEL_SELECTION: answer})
+    models = {"large": lab.chat("gpt-4.1"), "small": lab.chat("gpt-4o-nano")}
+    done = office.run("invoke", point, around=[swap(PolicyRouter(models=models, pep=point.pep))])
+
+    assert done.error is None
+    assert [one.body["model"] for one in office.upstream.requests] == ["gpt-4o-nano"]
+
+
+def test_a_denied_call_of_the_model_can_be_a_reply(lab, office, run_way, stage):
+    point = lab.govern({stage: deny("no")}, denials={"on_denied": "reply"})
+
+    done = office.run(run_way, point)
+
+    assert done.error is None
+    assert point.records[-1].decision_id in done.messages[-1].text
+    assert done.decisions[-1]["codes"] == ["no"]
+    assert len(office.upstream.requests) == (stage is Stage.POST_COMPLETION)
 
 
 # Its place among others
