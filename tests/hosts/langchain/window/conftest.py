@@ -27,8 +27,6 @@ class Told(BaseChatModel):
     """Streams the chunks that it is told, and raises what stands among them."""
 
     told: list[Any]
-    taken: list[int] = []
-    closed: list[str] = []
 
     @property
     def _llm_type(self) -> str:
@@ -39,14 +37,10 @@ class Told(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=AIMessage(whole.message.content))])
 
     def _stream(self, messages, stop=None, run_manager=None, **kwargs) -> Iterator[ChatGenerationChunk]:
-        try:
-            for number, one in enumerate(self.told):
-                self.taken.append(number)
-                if isinstance(one, Exception):
-                    raise one
-                yield ChatGenerationChunk(message=one.model_copy(deep=True))
-        finally:
-            self.closed.append("closed")
+        for one in self.told:
+            if isinstance(one, Exception):
+                raise one
+            yield ChatGenerationChunk(message=one.model_copy(deep=True))
 
     async def _astream(
         self, messages, stop=None, run_manager=None, **kwargs
@@ -102,7 +96,7 @@ def window(govern):
 @pytest.fixture
 def told():
     """Makes a model that streams what it is told: `told(AIMessageChunk("a"), ...)`."""
-    return lambda *chunks: Told(told=list(chunks), taken=[], closed=[])
+    return lambda *chunks: Told(told=list(chunks))
 
 
 @pytest.fixture
