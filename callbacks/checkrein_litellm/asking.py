@@ -19,11 +19,14 @@ from .denial import CallDenied
 from .endpoints import UNNAMED, Endpoint
 from .identity import authenticated, identity_of
 from .surfaces import Surfaces
+from .telling import let_in, remember_call
 
 __all__ = ["Asker", "resource_of"]
 
 _log = logging.getLogger("checkrein.litellm")
 _NOTHING: Final = Surfaces()
+# A header has its limits.
+_MOST_REASONS: Final = 8
 
 
 class Asker:
@@ -52,7 +55,7 @@ class Asker:
         """
         own, theirs = _call_ids(data)
         call = Call(
-            call_id=own,
+            call_id=let_in() or own,
             key=key,
             endpoint=endpoint,
             identity=identity_of(key, data, self.pep.settings.identity.get("litellm")),
@@ -60,6 +63,7 @@ class Asker:
             usage=facts.usage_of(key),
         )
         self.calls.remember(data, call)
+        remember_call(call)
         return call
 
     async def ask(  # noqa: PLR0913 -- the parts of one question
@@ -109,6 +113,17 @@ class Asker:
         self._hold(call, self.pep.refuse(request, code, message))
         call.let_pass = True
 
+    def let_pass(self, call: Call, resource: Entity, name: str) -> None:
+        """Let a call pass unjudged from here on, and put it on record.
+
+        Raises:
+            CallDenied: the log is required and has no room.
+        """
+        request = _request(call, Stage.PRE_PROMPT, resource, {}, _NOTHING, frozenset())
+        message = f"`{name}` passes unjudged: the settings allow it"
+        self._hold(call, self.pep.pass_unjudged(request, f"uncovered.{name}", message))
+        call.let_pass = True
+
     async def safely(self, data: MutableMapping[str, Any], flow: Awaitable[None]) -> None:
         """Run one hook's flow; what the guard itself fails at denies, and is recorded.
 
@@ -146,6 +161,9 @@ class Asker:
 
     def _hold(self, call: Call, decision: Decision) -> Decision:
         call.last = decision
+        call.failed_open = call.failed_open or decision.failed_open
+        if not decision.permitted and not decision.enforced:
+            call.would_deny += [reason.code for reason in decision.reasons[:_MOST_REASONS]]
         if decision.denied:
             call.denial = decision
             raise CallDenied(decision)

@@ -19,9 +19,12 @@ from litellm.types.guardrails import GuardrailEventHooks
 from checkrein import Decision, EnforcementPoint, SettingsError
 
 from . import facts
+from .asking import Asker
+from .gate import Gate
 from .governing import STAGES
+from .uncovered import check_names
 
-__all__ = ["CONFIG_KEY", "enforcement_point", "probing", "required_modes"]
+__all__ = ["CONFIG_KEY", "enforcement_point", "probing", "required_modes", "stand_in_front"]
 
 CONFIG_KEY: Final = "checkrein_config"
 """The one key of ours in the guardrail's `litellm_params`: the settings file."""
@@ -58,8 +61,23 @@ def enforcement_point(event_hook: Any, *, default_on: Any, options: Mapping[str,
     probe = _probe.get()
     pep = EnforcementPoint.from_settings(path, record=probe[1] if probe else None)
     pep.require(STAGES)
+    check_names(pep.settings.uncovered)
     facts.warm()
     return pep
+
+
+def stand_in_front(asker: Asker) -> None:
+    """Guard the endpoints of a proxy that is starting in this process; without one there is nothing to do.
+
+    Args:
+        asker: the guard's.
+
+    Raises:
+        SettingsError: the proxy must not start.
+    """
+    module = sys.modules.get("litellm.proxy.proxy_server")
+    if module is not None and _probe.get() is None:
+        Gate.install(getattr(module, "app", None), asker)
 
 
 def required_modes(event_hook: Any) -> None:

@@ -42,6 +42,8 @@ class Call:
         denial: the decision that ended the call; whatever comes after is denied by it as well.
         let_pass: it cannot be governed, and the settings only monitor.
         last: the last decision.
+        would_deny: the reasons of denials that are only monitored.
+        failed_open: whether an engine's outage was let pass.
     """
 
     call_id: str
@@ -59,6 +61,8 @@ class Call:
     denial: Decision | None = None
     let_pass: bool = False
     last: Decision | None = None
+    would_deny: list[str] = field(default_factory=list)
+    failed_open: bool = False
 
 
 class _Ticket(str):

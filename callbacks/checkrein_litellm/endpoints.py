@@ -22,6 +22,7 @@ class Endpoint:
         answers: whether what comes back holds text that LiteLLM shows to a hook.
         streams: whether its stream can be held back.
         models: whether it may name several models at once.
+        raw: whether the body goes to the provider as it is, in an API that nobody here knows.
     """
 
     operation: str
@@ -32,6 +33,7 @@ class Endpoint:
     answers: bool = True
     streams: bool = False
     models: bool = False
+    raw: bool = False
 
 
 _CHAT_LIMITS: Final = (
@@ -99,6 +101,15 @@ _ALL: Final = (
         calls=("atranscription", "transcription"),
         content=("prompt",),
         answers=False,
+    ),
+    Endpoint(
+        operation="pass_through",
+        calls=("pass_through_endpoint", "allm_passthrough_route"),
+        content=(),
+        own=_METADATA,
+        answers=False,
+        streams=True,
+        raw=True,
     ),
 )
 

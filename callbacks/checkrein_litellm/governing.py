@@ -18,6 +18,7 @@ from .asking import Asker, resource_of
 from .calls import Call
 from .denial import CallDenied
 from .endpoints import ENDPOINTS, UNNAMED, Endpoint
+from .gate import passing, query
 from .identity import authenticated
 from .requests import max_tokens_of, models_of, problem_of, text_keys, tool_names
 from .surfaces import (
@@ -29,6 +30,7 @@ from .surfaces import (
     text_size,
 )
 from .turns import CONVERSATION
+from .uncovered import allowed, uncovered_call
 from .writing import write_answer, write_request
 
 __all__ = ["STAGES", "Governor"]
@@ -38,6 +40,9 @@ STAGES: Final = (Stage.MODEL_SELECTION, Stage.PRE_PROMPT, Stage.POST_COMPLETION)
 
 _BEFORE: Final = frozenset({"limit_tokens", "no_store", "remove_tools", "set_parameters"})
 _TEXT: Final = frozenset({"redact", "replace"})
+# What can be written into an API that nobody here knows.
+_RAW: Final = frozenset({"remove_tools"})
+_UNKNOWN: Final = "unknown"
 # A stream's pieces are small and each is an object: so many are held in memory, whatever their text.
 _MAX_CHUNKS: Final = 200_000
 
@@ -135,15 +140,14 @@ class Governor:
     ) -> None:
         endpoint = ENDPOINTS.get(call_type, UNNAMED)
         call = self.asker.begin(key, data, endpoint)
-        if endpoint is UNNAMED:
-            problem: tuple[str, str] | None = ("unsupported_endpoint", f"`{call_type}` is not governed")
-        else:
-            problem = problem_of(data, endpoint, self._guardrail)
+        if not self._opened(call, call_type, data):
+            return
+        problem = problem_of(data, endpoint, self._guardrail)
         if problem is not None:
             self.asker.refuse(call, resource_of(data, call_type), *problem)
             return
         call.keys = tuple(text_keys(data, endpoint))
-        names = [facts.model_name(name) for name in models_of(data)]
+        names = [facts.model_name(name) for name in models_of(data)] or [_UNKNOWN]
         with _prompt_as_message(data, endpoint):
             asked = [
                 _Asked(name, STAGES[:2], endpoint, call.keys, routable=len(names) == 1) for name in names
@@ -152,6 +156,26 @@ class Governor:
             content = content_of(data, endpoint.content, self._depth)
         call.permitted = dict.fromkeys(models, content)
         call.models = tuple(models) if len(models) > 1 else ()
+
+    def _opened(self, call: Call, call_type: str, data: Mapping[str, Any]) -> bool:
+        """Whether a call is judged: not what the settings let pass, and not what nobody governs.
+
+        Raises:
+            CallDenied: nobody governs it, and nothing lets it pass.
+        """
+        name = uncovered_call(call_type)
+        if name is None and call.endpoint is not UNNAMED:
+            return True
+        # The gate has put it on record already.
+        if passing() is None:
+            resource = resource_of(data, call_type)
+            if not allowed(self.asker.pep.settings.uncovered, name):
+                code = "unsupported_endpoint" if name is None else f"uncovered.{name}"
+                self.asker.refuse(call, resource, code, f"`{call_type}` is not governed")
+                return False
+            self.asker.let_pass(call, resource, str(name))
+        call.let_pass = call.endpoint is UNNAMED
+        return not call.let_pass
 
     async def _attempt(self, kwargs: MutableMapping[str, Any], call_type: str) -> None:
         endpoint = ENDPOINTS.get(call_type, UNNAMED)
@@ -164,6 +188,8 @@ class Governor:
             return
         call.attempt += 1
         if endpoint is UNNAMED:
+            if passing() is not None:
+                return
             message = f"`{call_type}` is not governed"
             self.asker.refuse(call, resource_of(kwargs, call_type), "unsupported_endpoint", message)
             return
@@ -221,7 +247,7 @@ class Governor:
     async def _judge(self, call: Call, data: MutableMapping[str, Any], asked: _Asked) -> str:
         """Ask about a request; gives the model that it may go to."""
         # Once a deployment is chosen, no other model can be called instead.
-        supports = _BEFORE | {"route"} if asked.routable else _BEFORE
+        supports = _RAW if asked.endpoint.raw else _BEFORE | {"route"} if asked.routable else _BEFORE
         model, endpoint = asked.model, asked.endpoint
         surfaces: Surfaces | None = None
         tokens: int | None = None
@@ -249,7 +275,10 @@ class Governor:
         return model
 
     def _read(self, data: Mapping[str, Any], asked: _Asked) -> Surfaces:
-        return request_surfaces(data, [key for key in asked.keys if key in data], self._depth)
+        surfaces = request_surfaces(data, [key for key in asked.keys if key in data], self._depth)
+        if asked.endpoint.raw and query():
+            surfaces.add_fixed("query", query())
+        return surfaces
 
     async def _judge_answer(self, call: Call, surfaces: Surfaces, answers: Sequence[Any]) -> None:
         tokens, finish = facts.outcome_of(answers)

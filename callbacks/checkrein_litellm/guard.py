@@ -12,9 +12,10 @@ from litellm.proxy._types import UserAPIKeyAuth
 from litellm.types.guardrails import GuardrailEventHooks
 from litellm.types.utils import CallTypes
 
-from .boot import enforcement_point
-from .denial import CALL_ID_HEADER, DECISION_ID_HEADER, CallDenied, told_instead
+from .boot import enforcement_point, stand_in_front
+from .denial import CallDenied, told_instead
 from .governing import Governor
+from .telling import headers_of
 
 __all__ = ["PolicyGuard"]
 
@@ -61,6 +62,7 @@ class PolicyGuard(CustomGuardrail):
             pep = enforcement_point(event_hook, default_on=default_on, options=options)
             super().__init__(guardrail_name=name, event_hook=event_hook, default_on=True)
             self.governor = Governor(pep, name)
+            stand_in_front(self.governor.asker)
         except Exception as error:
             raise RuntimeError(f"checkrein does not start: {error}") from error
 
@@ -149,7 +151,4 @@ class PolicyGuard(CustomGuardrail):
         call = calls.of(data) or calls.failed(data, user_api_key_dict)
         if call is None or call.last is None:
             return None
-        headers = {CALL_ID_HEADER: call.call_id}
-        if data.get("stream") is not True:
-            headers[DECISION_ID_HEADER] = call.last.decision_id
-        return headers
+        return headers_of(call)

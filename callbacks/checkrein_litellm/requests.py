@@ -40,6 +40,9 @@ CONTROLS: Final = frozenset(
 )
 """What LiteLLM itself reads or sets, and no provider sees as text."""
 
+# To a body that goes to the provider as it is, LiteLLM adds this; and the model is a name.
+_ADDED: Final = frozenset({"litellm_logging_obj", "model"})
+
 # Each of them changes what is sent, or whom it is sent to, after the last hook that could see it.
 _UNGOVERNED: Final = frozenset(
     {
@@ -91,6 +94,8 @@ def problem_of(  # noqa: PLR0911 -- one line per reason
         endpoint: what kind of call it is.
         guardrail: this guardrail's name in the proxy's configuration.
     """
+    if endpoint.raw:
+        return None
     models = models_of(data)
     if not models:
         return "unsupported_request.model", "the request names no model"
@@ -119,6 +124,8 @@ def models_of(data: Mapping[str, Any]) -> list[str]:
 
 def text_keys(data: Mapping[str, Any], endpoint: Endpoint) -> list[str]:
     """The parameters beside `messages` that reach the provider, in the request's order."""
+    if endpoint.raw:
+        return [key for key in data if key not in _ADDED]
     return [key for key in data if key not in CONTROLS or key in endpoint.own]
 
 

@@ -101,6 +101,15 @@ class Surfaces:
             self.segments.append(Segment(path=whole.path, role=role, origin=origin, text=whole.text))
         return False
 
+    def add_fixed(self, role: str, text: str) -> None:
+        """Add a text that cannot be changed: a redaction of it fails.
+
+        Args:
+            role: what it is, in the host's words.
+            text: the text.
+        """
+        self.add([[Leaf((-1, role), None, role, text)]], role, Origin.USER)
+
     def read(self, found: Iterable[Leaf], role: str, origin: Origin) -> None:
         """Add the strings of one message, choice or parameter."""
         told_below: Path | None = None

@@ -47,6 +47,8 @@ def write_request(
         _limit(data, changes.max_tokens, endpoint)
     if changes.remove_tools:
         _remove_tools(data, changes.remove_tools)
+    if changes.no_store and endpoint.raw:
+        raise UnwritableError("LiteLLM cannot be told to keep nothing of a pass-through request")
     if changes.no_store:
         cache = data.get("cache")
         data["cache"] = {**(cache if isinstance(cache, Mapping) else {}), "no-store": True}

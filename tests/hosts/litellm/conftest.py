@@ -36,6 +36,7 @@ SETTINGS: dict[str, Any] = {
     "detectors": {"pre_prompt": ["ssn"], "post_completion": ["ssn"]},
     "enforcement": {"rules": [{"subject": {"team": "monitored"}, "mode": "monitor"}]},
     "limits": {"text": 20_000},
+    "uncovered": {"assistants": "allow", "pass_through": "allow", "transcription": "allow", "videos": "deny"},
     "decision_log": {"to": "decisions.jsonl"},
 }
 GUARDRAIL: dict[str, Any] = {

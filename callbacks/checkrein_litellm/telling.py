@@ -1,0 +1,136 @@
+"""What a client of the proxy is told of a decision: the body of a denial, and the headers of every answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextvars import ContextVar
+from typing import Any, Final
+
+from .calls import Call
+from .denial import CALL_ID_HEADER, DECISION_ID_HEADER, CallDenied
+
+__all__ = [
+    "FAILED_OPEN_HEADER",
+    "WOULD_DENY_HEADER",
+    "Telling",
+    "body_of",
+    "headers_of",
+    "let_in",
+    "remember_call",
+]
+
+FAILED_OPEN_HEADER: Final = "x-checkrein-failed-open"
+"""Response header: `true` where the outage of an engine was let pass by `failure.open_on`."""
+
+WOULD_DENY_HEADER: Final = "x-checkrein-would-deny"
+"""Response header, under monitor: the reason codes of what would have been denied, parted by commas."""
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+
+_MESSAGES: Final = "/v1/messages"
+_GATEWAY: Final = "/claude_code_gateway"
+_ERROR: Final = 400
+_telling: ContextVar[Telling | None] = ContextVar("telling", default=None)
+
+
+def remember_call(call: Call) -> None:
+    """Tell whoever answers this request which call it is about: the first that it begins."""
+    telling = _telling.get()
+    if telling is not None and (telling.call is None or telling.call.let_pass):
+        telling.call = call
+
+
+def let_in() -> str | None:
+    """The id of the call under which this request was let through to an uncovered endpoint."""
+    telling = _telling.get()
+    call = telling.call if telling is not None else None
+    return call.call_id if call is not None and call.let_pass else None
+
+
+def headers_of(call: Call) -> dict[str, str]:
+    """What the headers of an answer say about its call."""
+    headers = {CALL_ID_HEADER: call.call_id}
+    if call.last is not None:
+        headers[DECISION_ID_HEADER] = call.last.decision_id
+    if call.would_deny:
+        headers[WOULD_DENY_HEADER] = ",".join(dict.fromkeys(call.would_deny))
+    if call.failed_open:
+        headers[FAILED_OPEN_HEADER] = "true"
+    return {name: value for name, value in headers.items() if value.isascii() and value.isprintable()}
+
+
+def body_of(denial: CallDenied, path: str) -> bytes:
+    """The error of a denial, in the shape of an endpoint.
+
+    Args:
+        denial: what is told.
+        path: the endpoint's address.
+    """
+    told: dict[str, Any]
+    if path.removeprefix(_GATEWAY).startswith(_MESSAGES):
+        told = {"type": "error", "error": {"type": "permission_error", "message": denial.message}}
+    else:
+        told = {
+            "error": {
+                "message": denial.message,
+                "type": denial.type,
+                "param": None,
+                "code": str(denial.status_code),
+                "provider_specific_fields": denial.provider_specific_fields,
+            }
+        }
+    return json.dumps(told).encode()
+
+
+class Telling:
+    """Sends the answer of one request on, with what is to be told of its call.
+
+    LiteLLM words a denial differently from endpoint to endpoint, and forgets half of it on some. An error of
+    a call that was denied is the denial, whatever LiteLLM makes of it.
+
+    Args:
+        send: the client.
+        path: the address that was asked.
+    """
+
+    def __init__(self, send: Send, path: str) -> None:
+        self.call: Call | None = None
+        self._send = send
+        self._path = path
+        self._replaced = False
+
+    def begin(self) -> None:
+        """From here on, calls of this request are known by it."""
+        _telling.set(self)
+
+    async def __call__(self, message: Message) -> None:
+        """Send one message of ASGI."""
+        if self.call is not None and message["type"] == "http.response.start":
+            denial = self.call.denial
+            if denial is not None and message["status"] >= _ERROR:
+                self._replaced = True
+                await self.refuse(CallDenied(denial), "http.response")
+                return
+            message = {**message, "headers": _with(message.get("headers", ()), headers_of(self.call))}
+        if not self._replaced:
+            await self._send(message)
+
+    async def refuse(self, denial: CallDenied, kind: str) -> None:
+        """Send a denial.
+
+        Args:
+            denial: what is told.
+            kind: `http.response`, or `websocket.http.response` where a session would begin.
+        """
+        body = body_of(denial, self._path)
+        own = {**denial.headers, **(headers_of(self.call) if self.call is not None else {})}
+        told = {**own, "content-type": "application/json", "content-length": str(len(body))}
+        await self._send({"type": f"{kind}.start", "status": denial.status_code, "headers": _with((), told)})
+        await self._send({"type": f"{kind}.body", "body": body})
+
+
+def _with(headers: Iterable[tuple[bytes, bytes]], more: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    added = {name.encode(): value.encode() for name, value in more.items()}
+    return [(name, value) for name, value in headers if name.lower() not in added] + list(added.items())
