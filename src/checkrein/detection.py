@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from .escapes import unescape
 from .plugins import load_plugin
 from .vocabulary import Stage
 
@@ -83,11 +84,20 @@ class Detectors:
         return self.longest.get(stage) if self.scanners.get(stage) else 0
 
     def find(self, stage: Stage, text: str) -> list[Span]:
-        """Every span in the text, sorted by place."""
+        """Every span in the text, and in what a reader of JSON would make of it, sorted by place."""
         scanners = self.scanners.get(stage)
         if not scanners:
             return []
-        return sorted((span for scan in scanners for span in scan(text)), key=_place)
+        found = {span for scan in scanners for span in scan(text)}
+        read = unescape(text)
+        if read is not None:
+            found = {Span(span.type, *read.whole(span.start, span.end)) for span in found}
+            found |= {
+                Span(span.type, *read.raw(span.start, span.end))
+                for scan in scanners
+                for span in scan(read.text)
+            }
+        return sorted(found, key=_place)
 
 
 def _place(span: Span) -> tuple[int, int, str]:

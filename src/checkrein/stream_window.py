@@ -1,9 +1,10 @@
 """What of a growing text may leave: everything that no finding can grow into any more.
 
 A detector bounds its findings in code points, with the words that they lean on (`max_spans`). That bound is
-for what is seen. A sender can stretch a finding with characters that show nothing, put another finding into
-it, or write a run without spaces that ends as a key; a detector tells such a finding in several touching
-spans. So the window counts what shows alone, counts a finding as its placeholder, and ends where a run ends.
+for what is seen. A sender can stretch a finding with characters that show nothing or with escapes, put
+another finding into it, or write a run without spaces that ends as a key; a detector tells such a finding in
+several touching spans. So the window counts what shows alone, counts a finding as its placeholder, and ends
+where a run ends.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from .detection import Span
+from .escapes import escapes_in
 from .redaction import placeholder, redact, survivors
 
 __all__ = ["Move", "Window"]
@@ -156,6 +158,8 @@ class Window:
         quiet = _QUIET_ASCII if self._text.isascii() else _QUIET
         base = self._base
         holes = [(match.start() + base, match.end() + base, 0) for match in quiet.finditer(self._text)]
+        # What an escape shows may be nothing as well.
+        holes += [(start + base, end + base, 0) for start, end in escapes_in(self._text)]
         holes += [
             (group.start, group.end, min(group.end - group.start, len(placeholder(group.type))))
             for group in groups

@@ -109,6 +109,13 @@ WORDS = [
     "é",
     "🙂",
     "字",
+    "\\u0031",
+    "\\u003c",
+    "\\u200b",
+    "\\n",
+    "\\u0",
+    "03c",
+    "\\",
 ]
 PROSE = ["and so on and so forth ", "x" * 40, "pin 7" + ", 7" * 60, "<a> " * 12, " " * 30]
 MADE_UP_TEXTS = st.lists(st.sampled_from([*WORDS, *PROSE]) | st.text(max_size=3), max_size=24).map("".join)
