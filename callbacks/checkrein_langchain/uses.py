@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import NAMESPACE_OID, uuid5
@@ -125,7 +125,7 @@ class Use:
             "arguments": self._plain,
             **({"call_id": self.tool_call_id} if self.tool_call_id else {}),
         }
-        approval = {"approvers": [one.approver for one in given], "digest": given[-1].digest} if given else {}
+        approval = _told_of(given)
         return ask(
             Stage.TOOL_CALL,
             self.resource,
@@ -238,6 +238,14 @@ class Use:
         denied = self.pep.report_failure(decision, error)
         self.tell(denied)
         return PolicyDenied(denied, hint)
+
+
+def _told_of(given: Sequence[Approval]) -> dict[str, Any]:
+    """What policy and the record are told of approvals: those of the call as it is now."""
+    if not given:
+        return {}
+    digest = given[-1].digest
+    return {"approvers": [one.approver for one in given if one.digest == digest], "digest": digest}
 
 
 def _read_arguments(box: dict[str, Any], most: int) -> Surface:

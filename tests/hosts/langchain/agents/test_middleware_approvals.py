@@ -211,6 +211,25 @@ def test_one_who_is_named_by_both_obligations_meets_both(lab, office, desk, mode
     assert desk.calls == [("bob", "here")]
 
 
+def test_an_approval_of_what_is_redacted_later_does_not_count(lab, office, desk):
+    office.calls(who=f"bob {lab.secret}")
+
+    def answer(q):
+        approval = obligation("require_approval", approvers=["ann", "cy"])
+        return permit(approval, REDACT) if "approval" in q.document["context"] else permit(approval)
+
+    point = lab.govern({Stage.TOOL_CALL: answer})
+    (first,) = asked(office.run("invoke", point, tools=[desk.tool]))
+    (second,) = asked(resume(office, "invoke", point, desk, yes(first, "ann")))
+    assert (desk.calls, second["arguments"]) == ([], {"who": "bob [REDACTED:secret]"})
+
+    resume(office, "invoke", point, desk, yes(second, "cy"))
+
+    assert desk.calls == [("bob [REDACTED:secret]", "here")]
+    approvals = [one.document["context"].get("approval") for one in point.records]
+    assert [one["approvers"] for one in approvals if one] == [["ann"], ["ann"], ["cy"]]
+
+
 def test_a_policy_that_wants_ever_more_approvals_gets_none(lab, office, desk):
     def answer(q):
         given = len(q.document["context"].get("approval", {}).get("approvers", []))
