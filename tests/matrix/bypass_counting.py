@@ -16,7 +16,8 @@ from checkrein.testing import FailingEngine, StaticEngine, Upstream, deny, oblig
 IN_PROMPT = "§¤¶§¤¶§¤¶"
 IN_ANSWER = "†‡※†‡※†‡※"
 PROMPT = f"my key is {IN_PROMPT}, keep it"
-ANSWER = f"the key is {IN_ANSWER}, keep it"
+# Long enough for some of it to leave a window before its secret comes.
+ANSWER = f"{'well, ' * 20}the key is {IN_ANSWER}, keep it"
 
 MODEL_STAGES = (Stage.MODEL_SELECTION, Stage.PRE_PROMPT, Stage.POST_COMPLETION)
 TOOL_STAGES = (Stage.TOOL_CALL, Stage.TOOL_RESULT)
@@ -84,16 +85,27 @@ def faults(stages: Iterable[Stage]) -> list[Fault]:
     ]
 
 
-def govern(fault: Fault) -> tuple[EnforcementPoint, list[Decision]]:
-    """An enforcement point with the fault, and its records."""
+def govern(fault: Fault, mode: str = "hold") -> tuple[EnforcementPoint, list[Decision]]:
+    """An enforcement point with the fault, and its records.
+
+    Args:
+        fault: what its engine does.
+        mode: how streams leave: `hold` or `window`.
+    """
     records: list[Decision] = []
-    pep = EnforcementPoint(fault.engine(), Settings(), record=records.append)
-    found = re.compile(f"[{IN_PROMPT[:3]}{IN_ANSWER[:3]}]+")
+    settings = Settings.model_validate({"stream": {"mode": mode}})
+    pep = EnforcementPoint(fault.engine(), settings, record=records.append)
+    longest = len(IN_PROMPT)
+    found = re.compile(f"[{IN_PROMPT[:3]}{IN_ANSWER[:3]}]{{1,{longest}}}")
 
     def scan(text: str) -> list[Span]:
         return [Span("secret", *hit.span()) for hit in found.finditer(text)]
 
-    pep._detectors = Detectors(dict.fromkeys(Stage, frozenset({"secret"})), dict.fromkeys(Stage, (scan,)))
+    pep._detectors = Detectors(
+        dict.fromkeys(Stage, frozenset({"secret"})),
+        dict.fromkeys(Stage, (scan,)),
+        dict.fromkeys(Stage, longest),
+    )
     return pep, records
 
 

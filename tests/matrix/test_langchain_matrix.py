@@ -9,18 +9,23 @@ from checkrein import PolicyDenied, Stage
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
 
+# Held whole, whatever way it is called; and what streams, as text leaves it on its way, too.
+MODES = [*((way, "hold") for way in WAYS), *((way, "window") for way in WAYS if way in {"invoke", *STREAMED})]
+
+
 @pytest.mark.parametrize("fault", faults(MODEL_STAGES), ids=str)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("called", MODES, ids=", ".join)
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_nothing_leaks(mechanism, way, fault, upstream, cell):
-    pep, records = govern(fault)
+def test_nothing_leaks(mechanism, called, fault, upstream, cell):
+    way, mode = called
+    pep, records = govern(fault, mode)
 
     came = call(MECHANISMS[mechanism], way, upstream, pep)
 
     upstream.wait()
     sent = sent_by(came, upstream)
     counted = count(fault, came, sent, PolicyDenied)
-    cell("LangChain", mechanism, way, fault, counted)
+    cell("LangChain", mechanism, way if mode == "hold" else f"{way}, {mode}", fault, counted)
     assert counted.leaks == 0, counted
     assert records
     if MECHANISMS[mechanism].callback and (way in STREAMED or fault.kind == "redact"):
