@@ -38,7 +38,12 @@ _telling: ContextVar[Telling | None] = ContextVar("telling", default=None)
 def remember_call(call: Call) -> None:
     """Tell whoever answers this request which call it is about: the first that it begins."""
     telling = _telling.get()
-    if telling is not None and (telling.call is None or telling.call.let_pass):
+    if telling is None:
+        return
+    before = telling.call
+    if before is not None and before.let_pass:
+        call.would_deny += before.would_deny
+    if before is None or before.let_pass:
         telling.call = call
 
 
