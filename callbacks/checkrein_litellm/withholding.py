@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import httpx
 import openai
-from litellm.exceptions import MidStreamFallbackError
+from litellm.exceptions import BudgetExceededError, MidStreamFallbackError
+from litellm.types.router import RouterRateLimitError
 
 from checkrein.errors import CheckreinError
 
 __all__ = ["AnswerWithheldError", "shown"]
 
-# LiteLLM's errors are OpenAI's; the others are raised before an answer is there, or about the connection.
-_WITHOUT_ANSWER: Final = (
-    openai.OpenAIError,
-    httpx.HTTPError,
+_REFUSED: Final = 400
+_TRANSPORT: Final = (httpx.TransportError, openai.APIConnectionError, ConnectionError, TimeoutError)
+# Raised before anything is sent.
+_BEFORE: Final = (
     AttributeError,
+    BudgetExceededError,
+    CheckreinError,
     ImportError,
     NotImplementedError,
-    OSError,
+    RouterRateLimitError,
     TypeError,
-    CheckreinError,
+    openai.AuthenticationError,
+    openai.BadRequestError,
+    openai.NotFoundError,
 )
-# Where LiteLLM puts what a provider said: attributes of an error, and words of its message.
-_HOLDERS: Final = ("raw_response", "generated_content")
-_QUOTES: Final = ("received_args", "raw_response")
+# Where LiteLLM puts what a provider said: attributes of an error, and the words before it in its message.
+_HOLDERS: Final = ("generated_content", "raw_response")
+_QUOTES: Final = (
+    "error parsing",
+    "got unexpected",
+    "original response",
+    "received chunk",
+    "received:",
+    "received_args",
+    "repeating the same chunk",
+    "response:",
+    "response=",
+    "unexpected response",
+)
+_LONGEST_CHAIN: Final = 16
 
 
 class AnswerWithheldError(CheckreinError):
@@ -43,10 +61,41 @@ class AnswerWithheldError(CheckreinError):
 
 
 def shown(error: Exception) -> Exception:
-    """The error to raise instead: itself, unless it can hold an answer."""
+    """The error to raise instead: itself, unless it can hold an answer.
+
+    A provider's refusal holds none, nor does a connection that broke or a call that was never sent.
+    """
     if isinstance(error, MidStreamFallbackError) and error.original_exception is not None:
         return shown(error.original_exception)
-    holds = any(getattr(error, name, None) for name in _HOLDERS) or any(one in str(error) for one in _QUOTES)
-    if isinstance(error, _WITHOUT_ANSWER) and not holds:
+    chain = list(_chain(error))
+    if any(_quotes(one) for one in chain):
+        return AnswerWithheldError(type(error).__name__)
+    if isinstance(error, _BEFORE) or any(_is_refusal(one) for one in chain):
         return error
     return AnswerWithheldError(type(error).__name__)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what led to it: what somebody prints who prints a traceback."""
+    waiting: list[BaseException | None] = [error]
+    seen: list[BaseException] = []
+    while waiting and len(seen) < _LONGEST_CHAIN:
+        one = waiting.pop()
+        if one is None or one in seen:
+            continue
+        seen.append(one)
+        yield one
+        waiting += [one.__cause__, one.__context__]
+
+
+def _quotes(error: BaseException) -> bool:
+    told = str(error).lower()
+    return any(getattr(error, name, None) for name in _HOLDERS) or any(one in told for one in _QUOTES)
+
+
+def _is_refusal(error: BaseException) -> bool:
+    if type(error).__module__.startswith("litellm"):
+        return False  # what it says of a status can be its own invention
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", None)
+    return isinstance(error, _TRANSPORT) or (isinstance(status, int) and status >= _REFUSED)
