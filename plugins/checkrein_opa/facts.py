@@ -13,8 +13,8 @@ __all__ = ["Facts"]
 
 # Keys of the context that hold facts; whatever else a host puts there could be text.
 _FACTS: Final = frozenset((
-    "candidates", "environment", "estimated", "findings", "finish_reason", "identity", "model", "operation",
-    "partial", "released", "supported_obligations", "tokens", "tools", "uninspected", "usage",
+    "approval", "candidates", "environment", "estimated", "findings", "finish_reason", "identity", "model",
+    "operation", "partial", "released", "supported_obligations", "tokens", "tools", "uninspected", "usage",
 ))  # fmt: skip
 # Keys of the context that hold text under one key and facts under the others.
 _TEXTS: Final = {"prompt": "text", "completion": "text", "result": "text", "tool": "arguments"}

@@ -1,6 +1,6 @@
 """Policy-as-code in front of every LLM call: the kernel, which knows no engine and no host."""
 
-from .decision import Changes, Decision, DischargedObligation
+from .decision import Candidate, Changes, Decision, DischargedObligation
 from .denial import Denial, denial_from
 from .enforcement import EnforcementPoint
 from .errors import (
@@ -14,6 +14,7 @@ from .errors import (
 )
 from .identity import acting_as
 from .settings import Settings
+from .streaming import StreamGate
 from .vocabulary import (
     ANONYMOUS,
     AccessRequest,
@@ -31,6 +32,7 @@ from .vocabulary import (
 __all__ = [
     "ANONYMOUS",
     "AccessRequest",
+    "Candidate",
     "Changes",
     "CheckreinError",
     "Decision",
@@ -52,6 +54,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Stage",
+    "StreamGate",
     "Verdict",
     "acting_as",
     "denial_from",

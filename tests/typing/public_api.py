@@ -16,12 +16,13 @@ from checkrein import (
     PolicyDenied,
     Segment,
     Stage,
+    StreamGate,
     Verdict,
     acting_as,
 )
 from checkrein.document import EvaluationRequest
 from checkrein.engine import PolicyEngine, RemotePolicyEngine
-from checkrein.streaming import GateMode, StreamGate
+from checkrein.streaming import GateMode
 from checkrein.testing import (
     FailingEngine,
     StaticEngine,
@@ -31,7 +32,7 @@ from checkrein.testing import (
     obligation,
     permit,
 )
-from checkrein_langchain import GuardedChatModel, PolicyCallbackHandler, guard
+from checkrein_langchain import GuardedChatModel, PolicyCallbackHandler, PolicyRouter, guard
 
 
 class OwnEngine:

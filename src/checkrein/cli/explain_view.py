@@ -21,8 +21,8 @@ Told = dict[str, Any]
 
 # Facts of the context that are shown as they are; whatever else stands in a record could be text.
 _FACTS: Final = (
-    "operation", "model", "tools", "tokens", "estimated", "usage", "finish_reason", "partial", "uninspected",
-    "candidates", "identity", "supported_obligations", "environment", "omitted",
+    "operation", "model", "tools", "tokens", "estimated", "usage", "finish_reason", "partial", "released",
+    "approval", "uninspected", "candidates", "identity", "supported_obligations", "environment", "omitted",
 )  # fmt: skip
 _TEXTS: Final = ("prompt", "completion", "result")
 _TEXT_FACTS: Final = ("length", "words", "code", "partial", "finish_reason")

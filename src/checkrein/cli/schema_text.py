@@ -66,6 +66,8 @@ _COMMON: Final = """\
     tokens?: Tokens,
     finish_reason?: String,
     partial?: Bool,
+    released?: Long,
+    approval?: { approvers?: Set<String> },
     uninspected?: Set<{ kind: String, segment?: Long }>,
     uninspected_kinds: Set<String>,
     estimated?: { prompt_tokens?: Long, max_tokens?: Long, cost_micros?: Long },

@@ -85,6 +85,8 @@ _CONTEXT: Final[Mapping[str, Schema]] = {
     "tokens": _OPEN,
     "finish_reason": _STRING,
     "partial": _FLAG,
+    "released": _COUNT,
+    "approval": _known({"approvers": _NAMES}),
     "uninspected": _list(_known({"kind": _STRING, "segment": _COUNT}, "kind")),
     "estimated": _known({"prompt_tokens": _COUNT, "max_tokens": _COUNT, "cost_micros": _NUMBER}),
     "usage": _known({

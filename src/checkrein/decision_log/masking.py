@@ -29,8 +29,8 @@ _CALLS: Final = 10_000
 _TEXTS: Final = ("prompt", "completion", "result")
 # Keys of the context that hold facts; whatever else a host adds could be text.
 _FACTS: Final = frozenset((
-    "candidates", "environment", "estimated", "finish_reason", "identity", "model", "operation", "partial",
-    "released", "supported_obligations", "tokens", "tools", "uninspected", "usage",
+    "approval", "candidates", "environment", "estimated", "finish_reason", "identity", "model", "operation",
+    "partial", "released", "supported_obligations", "tokens", "tools", "uninspected", "usage",
 ))  # fmt: skip
 _OWN: Final = frozenset({*_TEXTS, "findings", "tool"})
 _ROLES: Final = frozenset({"assistant", "system", "tool", "user"})
