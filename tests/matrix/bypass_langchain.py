@@ -26,7 +26,7 @@ from pydantic import BaseModel
 
 from checkrein import EnforcementPoint
 from checkrein.testing import Upstream
-from checkrein_langchain import PolicyCallbackHandler, guard
+from checkrein_langchain import PolicyCallbackHandler, PolicyMiddleware, PolicyRouter, guard
 
 
 class Key(BaseModel):
@@ -147,8 +147,19 @@ def _tripped(lab: Lab, **options: Any) -> ChatOpenAI:
     return lab.chat(**options)
 
 
+def _routed(lab: Lab, **options: Any) -> Any:
+    models = {name: lab.chat(name, **options) for name in ("gpt-4o", "gpt-4o-mini")}
+    return PolicyRouter(models=models, pep=lab.pep)
+
+
 MECHANISMS: Mapping[str, Mechanism] = {
     "guard": Mechanism(lambda lab, **options: guard(lab.chat(**options), lab.pep)),
+    "router": Mechanism(_routed),
+    "middleware": Mechanism(
+        lambda lab, **options: lab.chat(**options),
+        lambda lab: [PolicyMiddleware(lab.pep)],
+        agents_alone=True,
+    ),
     "handler": Mechanism(_tripped, callback=True),
 }
 
