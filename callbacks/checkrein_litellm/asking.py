@@ -70,7 +70,7 @@ class Asker:
         self,
         call: Call,
         stage: Stage,
-        model: str,
+        about: str | Entity,
         surfaces: Surfaces,
         *,
         context: Mapping[str, Any],
@@ -78,10 +78,18 @@ class Asker:
     ) -> Decision:
         """Ask for a decision.
 
+        Args:
+            call: whose it is.
+            stage: where in the call.
+            about: a model group's name, or another resource.
+            surfaces: the texts.
+            context: the stage's own facts.
+            supports: obligations that can be carried out.
+
         Raises:
             CallDenied: it is a denial.
         """
-        resource = Entity(type="model", id=model, properties=facts.model_properties(model))
+        resource = about if isinstance(about, Entity) else _model(about)
         if surfaces.uninspected:
             context = {**context, "uninspected": surfaces.uninspected}
         request = _request(call, stage, resource, context, surfaces, supports)
@@ -168,6 +176,10 @@ class Asker:
             call.denial = decision
             raise CallDenied(decision)
         return decision
+
+
+def _model(name: str) -> Entity:
+    return Entity(type="model", id=name, properties=facts.model_properties(name))
 
 
 def resource_of(data: Mapping[str, Any], call_type: str) -> Entity:

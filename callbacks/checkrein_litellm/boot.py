@@ -22,6 +22,7 @@ from . import facts
 from .asking import Asker
 from .gate import Gate
 from .governing import STAGES
+from .tools import ToolResultGuard
 from .uncovered import check_names
 
 __all__ = ["CONFIG_KEY", "enforcement_point", "probing", "required_modes", "stand_in_front"]
@@ -67,7 +68,7 @@ def enforcement_point(event_hook: Any, *, default_on: Any, options: Mapping[str,
 
 
 def stand_in_front(asker: Asker) -> None:
-    """Guard the endpoints of a proxy that is starting in this process; without one there is nothing to do.
+    """Guard what no hook of the guard's covers in a proxy that starts here; without one, nothing.
 
     Args:
         asker: the guard's.
@@ -78,6 +79,7 @@ def stand_in_front(asker: Asker) -> None:
     module = sys.modules.get("litellm.proxy.proxy_server")
     if module is not None and _probe.get() is None:
         Gate.install(getattr(module, "app", None), asker)
+        ToolResultGuard.install(asker)
 
 
 def required_modes(event_hook: Any) -> None:

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from litellm.litellm_core_utils.litellm_logging import Logging
 from litellm.proxy._types import UserAPIKeyAuth
 
-from checkrein import Decision
+from checkrein import Decision, Entity
 from checkrein.identity import Identity
 
 from .endpoints import UNNAMED, Endpoint
@@ -36,6 +36,7 @@ class Call:
         keys: the parameters beside the messages that are judged.
         models: the model groups that it names, where there are several: each of them answers.
         model: the model group that was permitted last, the one that answers.
+        tool: the tool that it calls, where it calls one.
         attempt: how often a deployment was about to be called.
         permitted: by model group, the prompt that may go there.
         said: every text of the request, as it was permitted last.
@@ -55,6 +56,7 @@ class Call:
     keys: tuple[str, ...] = ("tools", "functions", "prediction", "response_format", "stop", "user")
     models: tuple[str, ...] = ()
     model: str = ""
+    tool: Entity | None = None
     attempt: int = 0
     permitted: dict[str, Content] = field(default_factory=dict, repr=False)
     said: frozenset[str] = field(default=frozenset(), repr=False)
@@ -110,7 +112,7 @@ class Calls:
         call = self._calls.get(key) if isinstance(key, Logging) else None
         if call is not None:
             return call
-        tickets = [metadata.get(CALL_ID) for metadata in _buckets(data)]
+        tickets = [metadata.get(CALL_ID) for metadata in (*_buckets(data), data)]
         return next((one.call for one in tickets if isinstance(one, _Ticket)), None)
 
     def failed(self, data: Mapping[str, Any], key: UserAPIKeyAuth) -> Call | None:
@@ -141,6 +143,11 @@ class Calls:
                 # A mirrored call gets a copy of the metadata, and is a call of its own.
                 metadata[CALL_ID] = call.call_id if isinstance(key, Logging) else _Ticket(call)
         self._by_id[call.call_id] = call
+
+    @staticmethod
+    def attach(details: MutableMapping[str, Any], call: Call) -> None:
+        """Keep a call in what LiteLLM hands to the hooks to come, where that is no request."""
+        details[CALL_ID] = _Ticket(call)
 
 
 def _buckets(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -29,6 +29,7 @@ from .surfaces import (
     stream_surfaces,
     text_size,
 )
+from .tools import TOOL_CALLS
 from .turns import CONVERSATION
 from .uncovered import allowed, uncovered_call
 from .writing import write_answer, write_request
@@ -178,6 +179,8 @@ class Governor:
         return not call.let_pass
 
     async def _attempt(self, kwargs: MutableMapping[str, Any], call_type: str) -> None:
+        if call_type in TOOL_CALLS:
+            return  # judged when LiteLLM knows which tool is meant, right before it is called
         endpoint = ENDPOINTS.get(call_type, UNNAMED)
         call = self.asker.calls.of(kwargs) or self.asker.begin(authenticated(kwargs), kwargs, endpoint)
         self.asker.stand(call)

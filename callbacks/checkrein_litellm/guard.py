@@ -16,6 +16,7 @@ from .boot import enforcement_point, stand_in_front
 from .denial import CallDenied, told_instead
 from .governing import Governor
 from .telling import headers_of
+from .tools import TOOL_CALLS, Tools
 
 __all__ = ["PolicyGuard"]
 
@@ -62,6 +63,7 @@ class PolicyGuard(CustomGuardrail):
             pep = enforcement_point(event_hook, default_on=default_on, options=options)
             super().__init__(guardrail_name=name, event_hook=event_hook, default_on=True)
             self.governor = Governor(pep, name)
+            self.tools = Tools(self.governor.asker)
             stand_in_front(self.governor.asker)
         except Exception as error:
             raise RuntimeError(f"checkrein does not start: {error}") from error
@@ -79,7 +81,10 @@ class PolicyGuard(CustomGuardrail):
     ) -> dict[str, Any]:
         """Judge a request before it is routed."""
         name = call_type.value if isinstance(call_type, CallTypes) else str(call_type)
-        await self.governor.admit(user_api_key_dict, data, name)
+        if name in TOOL_CALLS:
+            await self.tools.admit(user_api_key_dict, data, name)
+        else:
+            await self.governor.admit(user_api_key_dict, data, name)
         return data
 
     async def async_filter_deployments(

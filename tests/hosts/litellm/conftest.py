@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = (
@@ -33,7 +34,7 @@ MASTER_KEY = "sk-test-master-7731"
 SETTINGS: dict[str, Any] = {
     "version": 1,
     "engine": {"scripted": {}},
-    "detectors": {"pre_prompt": ["ssn"], "post_completion": ["ssn"]},
+    "detectors": {stage: ["ssn"] for stage in ("pre_prompt", "post_completion", "tool_call", "tool_result")},
     "enforcement": {"rules": [{"subject": {"team": "monitored"}, "mode": "monitor"}]},
     "limits": {"text": 20_000},
     "uncovered": {"assistants": "allow", "pass_through": "allow", "transcription": "allow", "videos": "deny"},
@@ -123,6 +124,7 @@ class Proxy:
     folder: Path
     upstream: Upstream
     sick: Upstream
+    tools: Any
 
     def client(self, person: str) -> OpenAI:
         return OpenAI(base_url=f"{self.url}/v1", api_key=f"sk-test-{person}", max_retries=0, timeout=30)
@@ -170,13 +172,16 @@ class Proxy:
             upstream.clear()
             upstream.hang_up_after(None)
         self.upstream.reply = "ok"
+        self.tools.calls.clear()
+        self.tools.answer = "nothing"
 
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """A real proxy process, started once."""
     folder = tmp_path_factory.mktemp("proxy")
-    with Upstream() as upstream, Upstream(Failure(500)) as sick:
+    tool_server = run_path(str(HERE / "tool_server.py"))["ToolServer"]
+    with Upstream() as upstream, Upstream(Failure(500)) as sick, tool_server() as tools:
         models = [
             deployment("gpt-4o", upstream),
             deployment("gpt-4o-mini", upstream, model_info={"id": "deployment-mini"}),
@@ -204,13 +209,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
             model_list=models,
             router_settings=router,
             general_settings={"pass_through_endpoints": passed},
+            mcp_servers={"desk": {"url": tools.url, "transport": "http", "allow_all_keys": True}},
         )
         port, log = free_port(), folder / "proxy.log"
         process = start(config, port, log)
         try:
             url = f"http://127.0.0.1:{port}"
             wait_until_up(url, process, log)
-            yield Proxy(url, folder, upstream, sick)
+            yield Proxy(url, folder, upstream, sick, tools)
         finally:
             stop(process)
 

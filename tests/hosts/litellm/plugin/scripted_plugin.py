@@ -81,16 +81,23 @@ class Engine:
             return deny("identity.missing")
         if request.stage is Stage.MODEL_SELECTION:
             return select(tier, model)
-        text = (context.get("prompt") or context.get("completion"))["text"]
+        text = text_of(context)
         for word, verdict in WORDS.items():
             if word in text:
                 return verdict
         if "ROUTE" in text and model != "gpt-4o-mini":
             return permit(Obligation(type="route", properties={"model": "gpt-4o-mini"}))
         if context["findings"] and tier != "enterprise":
-            refused = tier == "free" and request.stage is Stage.PRE_PROMPT
+            refused = tier == "free" and request.stage in (Stage.PRE_PROMPT, Stage.TOOL_CALL)
             return deny("pii.ssn") if refused else permit(REDACT)
         return FREE if request.stage is Stage.PRE_PROMPT and tier == "free" else permit()
+
+
+def text_of(context):
+    for key in ("prompt", "completion", "result"):
+        if key in context:
+            return context[key]["text"]
+    return str(context["tool"]["arguments"])
 
 
 def select(tier, model):
