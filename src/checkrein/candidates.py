@@ -5,20 +5,102 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
+from time import perf_counter_ns
 from typing import Any, Final
 
 from .combining import Ask, Judgement, Node
-from .decision import Answer, Candidate
-from .document import EvaluationRequest
+from .concluding import UNASKED, Concluder, rejected
+from .decision import Answer, Candidate, Decision
+from .document import EvaluationRequest, with_resource
 from .engine import BatchingEngine, PolicyEngine
-from .errors import EngineFailure, FailureCause
+from .errors import EngineFailure, FailureCause, RequestError
 from .flow import Flow, Step
+from .ids import new_id
+from .modes import stands
+from .obligations import ObligationProblem
 from .outcome import Outcome
-from .vocabulary import Effect, Reason, Verdict
+from .vocabulary import AccessRequest, Effect, Entity, Reason, Verdict
 
-__all__ = ["AskMany", "folded", "judge_each", "together"]
+__all__ = ["AskMany", "choose", "folded", "judge_each", "together"]
 
 _OUTAGES: Final = frozenset({FailureCause.TIMEOUT, FailureCause.UNREACHABLE})
+
+
+def choose(core: Concluder, request: AccessRequest, candidates: Sequence[Entity]) -> Flow[Decision]:
+    """One judgement for each candidate, one conclusion and one record for all.
+
+    Args:
+        core: concludes.
+        request: the question.
+        candidates: what takes its resource's place.
+    """
+    request = request if request.call_id else replace(request, call_id=new_id())
+    started = perf_counter_ns()
+    if core.log is not None and not core.log.reserve():
+        decision = core.no_room(request, (), started)
+        refused = [Candidate(resource=one, permitted=False, reasons=decision.reasons) for one in candidates]
+        return core.record(replace(decision, candidates=tuple(refused)))
+    try:
+        evaluation = core.evaluation(request)
+        each: list[EvaluationRequest | Outcome]
+        most = core.settings.limits.candidates
+        if len(candidates) > most:
+            message = f"`{len(candidates)}` candidates are over `{most}`"
+            each = [rejected("limit.candidates", message)] * len(candidates)
+        else:
+            each = [_with_resource(core, evaluation, one) for one in candidates]
+        sound = [one for one in each if isinstance(one, EvaluationRequest)]
+        covered = core.node.covers(request.stage)
+        judgements = iter((yield from judge_each(core.node, sound)) if covered else [UNASKED] * len(sound))
+        judged = [
+            (UNASKED, one) if isinstance(one, Outcome) else core.concluded(next(judgements), request.stage)
+            for one in each
+        ]
+        weighed = [
+            _weighed(core, request, one, *conclusion)
+            for one, conclusion in zip(candidates, judged, strict=True)
+        ]
+        outcome = together(weighed, [outcome for _, outcome in judged])
+        asked = [judgement for judgement, _ in judged]
+        judgement = Judgement(effect=outcome.effect, answers=folded(asked))
+        seen = None if isinstance(evaluation, Outcome) else evaluation
+        decision = core.finish(request, seen, judgement, outcome, (), started).decision
+        if weighed:
+            decision = replace(decision, enforced=all(one.enforced for one in weighed))
+        if any(one.type == "no_store" for each_asked in asked for one in each_asked.obligations):
+            decision = replace(decision, changes=replace(decision.changes, no_store=True))
+    except BaseException:
+        if core.log is not None:
+            core.log.release()
+        raise
+    return core.record(replace(decision, candidates=tuple(weighed)))
+
+
+def _with_resource(
+    core: Concluder, evaluation: EvaluationRequest | Outcome, resource: Entity
+) -> EvaluationRequest | Outcome:
+    if isinstance(evaluation, Outcome):
+        return evaluation
+    settings = core.settings
+    try:
+        return with_resource(evaluation, resource, models=settings.models, limits=settings.limits)
+    except RequestError as error:
+        return rejected(error.code, error.message)
+
+
+def _weighed(
+    core: Concluder, request: AccessRequest, resource: Entity, judgement: Judgement, outcome: Outcome
+) -> Candidate:
+    """One candidate: a permit whose obligations could not hold is none."""
+    permitted, reasons = outcome.permitted, outcome.reasons
+    if permitted:
+        try:
+            core.merged(request, judgement.obligations)
+        except ObligationProblem as problem:
+            permitted, reasons = False, (Reason(code=problem.code, message=problem.detail), *reasons)
+    codes = [reason.code for reason in reasons]
+    enforced = stands(core.settings.enforcement, request.stage, request.subject, codes)
+    return Candidate(resource=resource, permitted=permitted, enforced=enforced, reasons=reasons)
 
 
 @dataclass(frozen=True, slots=True)

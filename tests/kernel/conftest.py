@@ -55,7 +55,7 @@ def ask(drive):
         engine = answer if hasattr(answer, "evaluate") else StaticEngine(answer, remote=remote)
         records = []
         pep = EnforcementPoint(engine, Settings.model_validate(settings), record=records.append)
-        pep._detectors = Detectors(
+        pep._concluder.detectors = Detectors(
             dict.fromkeys(Stage, frozenset({"digit"})), dict.fromkeys(Stage, (find_digits,))
         )
         decision = drive(pep, asked or make_question(), describe)

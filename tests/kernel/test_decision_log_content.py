@@ -48,7 +48,7 @@ def ask(*texts, verdict=None, stage=Stage.PRE_PROMPT, engine=None, settings=None
         record=records.append,
     )
     every = frozenset(Stage) - {Stage.MODEL_SELECTION}
-    pep._detectors = Detectors(
+    pep._concluder.detectors = Detectors(
         dict.fromkeys(every, frozenset({"card"})), dict.fromkeys(every, (find_secrets,))
     )
     pep.decide(replace(request, **changes))

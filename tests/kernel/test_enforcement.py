@@ -92,7 +92,7 @@ def test_a_detector_that_breaks_denies_and_is_recorded(question):
 
     records = []
     pep = EnforcementPoint(StaticEngine(permit()), record=records.append)
-    pep._detectors = Detectors({}, {Stage.PRE_PROMPT: (broken,)})
+    pep._concluder.detectors = Detectors({}, {Stage.PRE_PROMPT: (broken,)})
     decision = pep.decide(question("secret"))
     assert decision.denied
     assert records == [decision]

@@ -50,7 +50,7 @@ def failures(request, load):
         engine = answer if hasattr(answer, "evaluate") else StaticEngine(answer)
         pep = EnforcementPoint(engine, Settings.model_validate(settings or {}), record=lambda _: None)
         digits = {Stage.PRE_PROMPT: (find_digits,), Stage.POST_COMPLETION: (find_digits,)}
-        pep._detectors = Detectors(dict.fromkeys(digits, frozenset({"digit"})), digits)
+        pep._concluder.detectors = Detectors(dict.fromkeys(digits, frozenset({"digit"})), digits)
         (scenario,) = load({**(keys or {"prompt": "hello"}), "expect": expect})
         if request.param == "async":
             result = asyncio.run(arun_scenario(pep, scenario))

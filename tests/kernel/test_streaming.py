@@ -53,7 +53,7 @@ def make(answer, *, mode="window", found=None, record=None, **settings):
     records = []
     told = Settings.model_validate({"stream": {"mode": mode}, **settings})
     pep = EnforcementPoint(engine, told, record=record or records.append)
-    pep._detectors = found or Detectors({}, {})
+    pep._concluder.detectors = found or Detectors({}, {})
     return pep, engine, records
 
 
@@ -420,7 +420,7 @@ def test_settings_give_each_stage_the_bound_of_its_detectors():
         "pre_prompt": [],
     }
     told = Settings.model_validate({"detectors": names})
-    loaded = EnforcementPoint(StaticEngine(permit()), told, record=print)._detectors
+    loaded = EnforcementPoint(StaticEngine(permit()), told, record=print)._concluder.detectors
     assert loaded.max_span(Stage.POST_COMPLETION) == 640
     assert loaded.max_span(Stage.TOOL_RESULT) is None
     assert loaded.max_span(Stage.PRE_PROMPT) == loaded.max_span(Stage.TOOL_CALL) == 0

@@ -35,7 +35,7 @@ def make_pep(types, redacted=None, detectors=None, **limits):
     told = Settings.model_validate({"stream": {"mode": "window"}, "detectors": names, "limits": limits})
     pep = EnforcementPoint(engine, told, record=lambda decision: None)
     if detectors is not None:
-        pep._detectors = detectors
+        pep._concluder.detectors = detectors
     return pep, engine
 
 
@@ -85,7 +85,9 @@ def hold_to_the_denial(pep, deltas):
     redacted = {name for one in gate.decision.obligations for name in one.obligation.properties["types"]}
     # What left shows no finding: of one that came about at its end, a part can stand there.
     for text in left.values():
-        assert not [span for span in pep._detectors.find(QUESTION.stage, text) if span.type in redacted]
+        assert not [
+            span for span in pep._concluder.detectors.find(QUESTION.stage, text) if span.type in redacted
+        ]
     return sum(map(len, left.values()))
 
 

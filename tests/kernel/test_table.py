@@ -65,7 +65,7 @@ def test_a_call_passes_exactly_where_the_table_says(drive, question, stage, open
         records = []
         asked = engine or StaticEngine(Verdict(effect=Effect.PERMIT, obligations=obligations))
         pep = EnforcementPoint(asked, settings, record=records.append)
-        pep._detectors = detectors
+        pep._concluder.detectors = detectors
         decision = drive(pep, question("pin 1", stage=stage, supports=frozenset({"redact"})))
 
         opens = opened and said in {f"remote {cause}" for cause in OUTAGES}

@@ -101,7 +101,7 @@ def govern(fault: Fault, mode: str = "hold") -> tuple[EnforcementPoint, list[Dec
     def scan(text: str) -> list[Span]:
         return [Span("secret", *hit.span()) for hit in found.finditer(text)]
 
-    pep._detectors = Detectors(
+    pep._concluder.detectors = Detectors(
         dict.fromkeys(Stage, frozenset({"secret"})),
         dict.fromkeys(Stage, (scan,)),
         dict.fromkeys(Stage, longest),

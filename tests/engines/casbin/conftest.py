@@ -206,7 +206,7 @@ def decide():
     def decided(engine, request, *, driver="sync"):
         records = []
         pep = EnforcementPoint(engine, Settings(), record=records.append)
-        pep._detectors = TYPES
+        pep._concluder.detectors = TYPES
         decision = pep.decide(request) if driver == "sync" else asyncio.run(pep.adecide(request))
         assert records == [decision]
         return decision

@@ -41,7 +41,7 @@ class Both:
     def verdicts(self, scenario: Scenario) -> list[Verdict]:
         """What each engine says to the same question, without what is its own."""
         settings = self.remote.settings
-        detectors = self.remote._detectors
+        detectors = self.remote._concluder.detectors
         request = build(
             scenario.request(), detectors=detectors, models=settings.models, limits=settings.limits
         )

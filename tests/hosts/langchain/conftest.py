@@ -272,7 +272,7 @@ def govern():
         records = []
         engine = engine or StaticEngine(dict.fromkeys(Stage, permit()) | (answers or {}))
         pep = EnforcementPoint(engine, Settings.model_validate(settings), record=records.append)
-        pep._detectors = Detectors(
+        pep._concluder.detectors = Detectors(
             dict.fromkeys(Stage, frozenset({"secret"})), dict.fromkeys(Stage, (find_secrets,))
         )
         made.append(pep)

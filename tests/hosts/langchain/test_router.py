@@ -451,7 +451,7 @@ def window(govern):
 
     def make(answers):
         point = govern(answers, stream={"mode": "window"})
-        point.pep._detectors = Detectors(
+        point.pep._concluder.detectors = Detectors(
             dict.fromkeys(Stage, frozenset({"secret"})),
             dict.fromkeys(
                 Stage,

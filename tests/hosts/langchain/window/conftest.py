@@ -83,7 +83,7 @@ def window(govern):
 
     def make(answers=None, *, longest=LONGEST, **settings):
         point = govern(answers, stream={"mode": "window"}, **settings)
-        point.pep._detectors = Detectors(
+        point.pep._concluder.detectors = Detectors(
             dict.fromkeys(Stage, frozenset({"secret"})),
             dict.fromkeys(Stage, (find_secrets,)),
             dict.fromkeys(Stage, longest),

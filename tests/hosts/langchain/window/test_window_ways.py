@@ -61,6 +61,21 @@ def test_text_leaves_in_every_way_before_the_model_has_ended(lab, redacting, str
     assert long_answer("[REDACTED:secret]") in done.text
 
 
+def test_events_of_a_blocking_stream_leave_before_the_model_has_ended(lab, redacting):
+    lab.upstream.reply = long_answer(lab.secret)
+    lab.upstream.pause_after(ENOUGH)
+    said, ended = "", []
+
+    for event in guard(lab.chat(), redacting.pep).stream_events("hi", version="v3"):
+        if event["event"] == "content-block-delta":
+            ended.append(lab.upstream.completed)
+            lab.upstream.resume()
+            said += event["delta"]["text"]
+
+    assert ended[0] == 0
+    assert said == long_answer("[REDACTED:secret]")
+
+
 def test_what_nobody_may_block_leaves_at_once_and_unchanged(lab, window):
     lab.upstream.reply = long_answer(lab.secret)
     lab.upstream.pause_after(3)
