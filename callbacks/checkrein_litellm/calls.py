@@ -41,6 +41,7 @@ class Call:
         permitted: by model group, the prompt that may go there.
         said: every text of the request, as it was permitted last.
         denial: the decision that ended the call; whatever comes after is denied by it as well.
+        is_record: it is a record of a batch's file, and no request.
         let_pass: it cannot be governed, and the settings only monitor.
         last: the last decision.
         would_deny: the reasons of denials that are only monitored.
@@ -61,6 +62,7 @@ class Call:
     permitted: dict[str, Content] = field(default_factory=dict, repr=False)
     said: frozenset[str] = field(default=frozenset(), repr=False)
     denial: Decision | None = None
+    is_record: bool = False
     let_pass: bool = False
     last: Decision | None = None
     would_deny: list[str] = field(default_factory=list)

@@ -36,7 +36,8 @@ class CallDenied(GuardrailRaisedException, PolicyDenied):
         PolicyDenied.__init__(self, decision)
         self.guardrail_name = "checkrein"
         self.status_code = _STATUS
-        self.blocked_content = True
+        # Of a batch, LiteLLM leaves out what was judged, and stops at what nobody could judge.
+        self.blocked_content = decision.failure is None
         self.message = decision.message
         self.type = "policy_denied"
         self.param = None

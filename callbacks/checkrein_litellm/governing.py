@@ -148,6 +148,7 @@ class Governor:
             self.asker.refuse(call, resource_of(data, call_type), *problem)
             return
         call.keys = tuple(text_keys(data, endpoint))
+        call.is_record = "proxy_server_request" not in data and "litellm_logging_obj" not in data
         names = [facts.model_name(name) for name in models_of(data)] or [_UNKNOWN]
         with _prompt_as_message(data, endpoint):
             asked = [
@@ -267,7 +268,8 @@ class Governor:
                 supports=supports | _TEXT if stage.has_text else supports,
             )
             if decision.changes:
-                change = partial(write_request, data, decision.changes, surfaces, endpoint)
+                told = decision.changes, surfaces, endpoint
+                change = partial(write_request, data, *told, storable=not call.is_record)
                 self.asker.write(call, decision, change)
                 model = decision.changes.model or model
                 surfaces = None

@@ -21,6 +21,8 @@ def write_request(
     changes: Changes,
     surfaces: Surfaces,
     endpoint: Endpoint = ENDPOINTS["acompletion"],
+    *,
+    storable: bool = True,
 ) -> None:
     """Write changes into a request.
 
@@ -29,6 +31,7 @@ def write_request(
         changes: what a decision demands.
         surfaces: the request's texts.
         endpoint: what kind of call it is.
+        storable: whether LiteLLM can be told to keep nothing of it.
 
     Raises:
         UnwritableError: one of them cannot be written.
@@ -47,8 +50,8 @@ def write_request(
         _limit(data, changes.max_tokens, endpoint)
     if changes.remove_tools:
         _remove_tools(data, changes.remove_tools)
-    if changes.no_store and endpoint.raw:
-        raise UnwritableError("LiteLLM cannot be told to keep nothing of a pass-through request")
+    if changes.no_store and (endpoint.raw or not storable):
+        raise UnwritableError("LiteLLM cannot be told to keep nothing of it")
     if changes.no_store:
         cache = data.get("cache")
         data["cache"] = {**(cache if isinstance(cache, Mapping) else {}), "no-store": True}
