@@ -21,6 +21,7 @@ from .denial import CallDenied
 from .deployments import entity_of, group_of
 from .endpoints import ENDPOINTS, UNNAMED
 from .governing import STAGES
+from .loops import outside_of_loops
 from .parameters import bound
 from .releasing import released, replying
 from .routercalls import GOVERNED, KEPT, REFUSED
@@ -79,9 +80,8 @@ class PolicyRouter(Router):
 
     def initialize_router_endpoints(self) -> None:
         """Set the calls up, each of them governed or refused."""
-        before = {*vars(self)}
         super().initialize_router_endpoints()  # type: ignore[no-untyped-call]
-        made = {name: one for name, one in vars(self).items() if name not in before and callable(one)}
+        made = [name for name, one in vars(self).items() if inspect.isfunction(one) and _is_routers(one)]
         for name in {*made, *REFUSED} - {*GOVERNED}:
             setattr(self, name, self._refused(name, getattr(self, name)))
         for name in GOVERNED:
@@ -303,6 +303,13 @@ class PolicyRouter(Router):
         if isinstance(passage, RoutedPassage):
             passage.check_sent({**deployment["litellm_params"], **kwargs})
 
+    def function_with_fallbacks(self, *args: Any, **kwargs: Any) -> Any:
+        """Make a synchronous call, as LiteLLM does: on an event loop of its own, apart from a running one.
+
+        Unlike LiteLLM's, its errors keep what led to them: that tells which of them can quote an answer.
+        """
+        return outside_of_loops(partial(self.async_function_with_fallbacks, *args, **kwargs))
+
     def _time_to_sleep_before_retry(self, e: Exception, *args: Any, **kwargs: Any) -> Any:
         if isinstance(e, CallDenied | Rerouted):
             raise e
@@ -342,6 +349,11 @@ def _two_ways(original: Callable[..., Any], flow: Callable[..., Flow[Any]]) -> C
         return run(flow(bound(original, args, kwargs), identity))
 
     return called
+
+
+def _is_routers(function: Callable[..., Any]) -> bool:
+    """Whether a router made it: what applications hand to it has names of their own."""
+    return function.__qualname__.startswith(f"{Router.__name__}.")
 
 
 def _keeping(key: str, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -274,3 +275,31 @@ def scripted(proxy_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     available.cache_clear()
     yield
     available.cache_clear()
+
+
+@pytest.fixture
+async def own_clients(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Connections and callbacks of this test alone: LiteLLM keeps them for the process otherwise."""
+    litellm = import_module("litellm")
+    for name in [name for name in dir(litellm) if name.endswith(("callback", "callbacks"))]:
+        if isinstance(kept := getattr(litellm, name), list):
+            monkeypatch.setattr(litellm, name, [*kept])
+    cache = type(litellm.in_memory_llm_clients_cache)()
+    monkeypatch.setattr(litellm, "in_memory_llm_clients_cache", cache)
+    monkeypatch.setattr(litellm, "disable_aiohttp_transport", True)
+    yield
+    for kept in list(cache.cache_dict.values()):
+        client = getattr(kept, "_client", None) or getattr(kept, "client", None)
+        if isinstance(client, httpx.AsyncClient):
+            await client.aclose()
+        elif isinstance(client, httpx.Client):
+            client.close()
+
+
+@pytest.fixture
+def swept() -> Iterator[None]:
+    """Sweeps away what LiteLLM's asynchronous text completions leave open."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()

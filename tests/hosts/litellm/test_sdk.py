@@ -26,6 +26,7 @@ from checkrein_litellm import CallDenied, PolicyClient
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*ReadOnly.*:UserWarning"),
+    pytest.mark.usefixtures("own_clients"),
 ]
 
 SSN = "123-45-6789"
@@ -244,11 +245,8 @@ async def test_the_arguments_of_tool_calls_are_judged(way, stream, upstream):
 
 
 @pytest.fixture
-def cache(monkeypatch):
+def cache(monkeypatch, own_clients):
     monkeypatch.setattr(litellm, "cache", litellm.Cache(type="local"))
-    monkeypatch.setattr(litellm, "success_callback", [*litellm.success_callback])
-    monkeypatch.setattr(litellm, "_async_success_callback", [*litellm._async_success_callback])
-    monkeypatch.setattr(litellm, "input_callback", [*litellm.input_callback])
 
 
 @SYNC_AND_ASYNC

@@ -15,6 +15,7 @@ from checkrein_litellm import AnswerWithheldError, CallDenied, PolicyClient
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*ReadOnly.*:UserWarning"),
+    pytest.mark.usefixtures("own_clients"),
 ]
 
 SSN = "123-45-6789"
@@ -289,6 +290,7 @@ async def test_streams_of_the_responses_api_are_held(way, mode, upstream):
 
 
 @SYNC_AND_ASYNC
+@pytest.mark.usefixtures("swept")
 @pytest.mark.parametrize("mode", ["hold", "window"])
 async def test_streams_of_text_completions_are_held(way, mode, upstream):
     upstream.reply = f"{LONG}it is {SSN} and on"
