@@ -23,12 +23,16 @@ from .identity import bound_identity, carries_subject, identity_of
 from .listening import heard_limit
 from .memory import Memory
 from .requests import ask
-from .streaming import streams
+from .streaming import streams, tells_events
 from .surfaces import Surface
 
 __all__ = ["Blocking", "Run", "named"]
 
 _HINT: Final = "a callback cannot do what the policy asks for: call the model as `guard(model, pep)`"
+_TOOL_HINT: Final = (
+    "an event tells what a tool gave back before a callback can judge it: use `PolicyMiddleware`, "
+    "`guard_tool` or `GuardedRetriever`"
+)
 _CACHE_HINT: Final = (
     "no callback is told of an answer from the cache of a text model: make it with `cache=False`, or call a "
     "chat model as `guard(model, pep)`"
@@ -121,22 +125,26 @@ class Blocking:
             # Only `no_store` gets here: whether something is stored is not a callback's to say.
             self._deny(run, self.pep.report_failure(decision, NeedsGuardError()), _HINT)
 
-    def _judges_answers(self, run: Run) -> bool:
-        covered = self.pep.node.covers(Stage.POST_COMPLETION)
-        return covered and can_stand(self.pep.settings, Stage.POST_COMPLETION, run.who.subject)
+    def _judges_answers(self, run: Run, stage: Stage = Stage.POST_COMPLETION) -> bool:
+        return self.pep.node.covers(stage) and can_stand(self.pep.settings, stage, run.who.subject)
+
+    def _refuse_events(self, run: Run) -> None:
+        """Refuse a tool or a retriever whose output goes out as an event before it could be judged."""
+        if tells_events(sys._getframe(1)) and self._judges_answers(run, Stage.TOOL_RESULT):  # noqa: SLF001 -- see `streaming`
+            self._refuse_stream(run, Stage.TOOL_RESULT, _TOOL_HINT)
 
     def _stop_stream(self, run_id: UUID) -> None:
         run = self._runs.get(run_id.int)
         if run is not None and not run.guarded and self._judges_answers(run):
             self._refuse_stream(run)
 
-    def _refuse_stream(self, run: Run) -> None:
-        question = _ask(Stage.POST_COMPLETION, run, Surface(0), {})
-        decision: Decision = self.pep.refuse(question, "stream_not_held", _HINT)
+    def _refuse_stream(self, run: Run, stage: Stage = Stage.POST_COMPLETION, hint: str = _HINT) -> None:
+        question = _ask(stage, run, Surface(0), {})
+        decision: Decision = self.pep.refuse(question, "stream_not_held", hint)
         if not decision.denied:
             # Not this reason, but another one that policy may have in the end would be enforced.
             decision = self.pep.report_failure(decision, NeedsGuardError())
-        self._deny(run, decision, _HINT)
+        self._deny(run, decision, hint)
 
     def _who(self, metadata: Mapping[str, Any] | None = None) -> Identity:
         own = config_around(sys._getframe(1), metadata)  # noqa: SLF001 -- see `callers`

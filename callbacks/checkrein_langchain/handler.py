@@ -210,6 +210,7 @@ class PolicyCallbackHandler(Blocking, BaseCallbackHandler):
             asked = kwargs.get("tool_call_id")
             call = {"arguments": arguments, **({"call_id": asked} if isinstance(asked, str) else {})}
             self._judge(Stage.TOOL_CALL, run, surface, {"operation": "tool", "tool": call})
+        self._refuse_events(run)
         self._remember(run_id, run)
 
     @override
@@ -239,7 +240,9 @@ class PolicyCallbackHandler(Blocking, BaseCallbackHandler):
             self._remember(run_id, _governed())
             return
         told = metadata or {}
-        self._remember(run_id, Run(self._who(metadata), named("retriever", told.get("ls_retriever_name"))))
+        run = Run(self._who(metadata), named("retriever", told.get("ls_retriever_name")))
+        self._refuse_events(run)
+        self._remember(run_id, run)
 
     @override
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Tells whether a call that is about to start will stream.
+"""Tells whether a call that is about to start will stream, and whether a tool's output goes out as an event.
 
 LangChain tells a callback neither that nor who else listens, and a callback that learns of a stream by its
 first token has let others see that token. The frames of the call know: they are looked at, nothing in them is
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
 
-__all__ = ["note_start", "streams"]
+__all__ = ["note_start", "streams", "tells_events"]
 
 _ASYNC_STARTS: Final = frozenset(
     {AsyncCallbackManager.on_chat_model_start.__code__, AsyncCallbackManager.on_llm_start.__code__}
@@ -23,6 +23,14 @@ _STARTS: Final = _ASYNC_STARTS | {
     CallbackManager.on_chat_model_start.__code__,
     CallbackManager.on_llm_start.__code__,
 }
+_ASYNC_TOOL_STARTS: Final = frozenset(
+    {AsyncCallbackManager.on_retriever_start.__code__, AsyncCallbackManager.on_tool_start.__code__}
+)
+_TOOL_STARTS: Final = _ASYNC_TOOL_STARTS | {
+    CallbackManager.on_retriever_start.__code__,
+    CallbackManager.on_tool_start.__code__,
+}
+_EVENTS: Final = "langchain_core.tracers.event_stream"
 _MODELS: Final = frozenset(
     {"langchain_core.language_models.chat_models", "langchain_core.language_models.llms"}
 )
@@ -35,6 +43,7 @@ _FARTHEST: Final = 16
 
 # In asynchronous calls a handler runs in another thread: what was seen in the caller's goes with the context.
 _seen: ContextVar[bool | None] = ContextVar("checkrein_langchain_streams", default=None)
+_heard: ContextVar[bool] = ContextVar("checkrein_langchain_events", default=False)
 
 
 def note_start(frame: FrameType) -> None:
@@ -42,6 +51,9 @@ def note_start(frame: FrameType) -> None:
     around = frame.f_back
     if frame.f_code in _ASYNC_STARTS or (around is not None and around.f_code in _ASYNC_STARTS):
         _seen.set(_look(frame))
+    for one in (frame, around):
+        if one is not None and one.f_code in _ASYNC_TOOL_STARTS:
+            _heard.set(_as_events(one))
 
 
 def streams(frame: FrameType) -> bool | None:
@@ -53,6 +65,21 @@ def streams(frame: FrameType) -> bool | None:
     if any(one.f_code in _STARTS for one in _around(frame)):
         return _look(frame)
     return _seen.get()
+
+
+def tells_events(frame: FrameType) -> bool:
+    """Whether what a tool or a retriever gives back goes out as an event, before a handler can judge it.
+
+    Args:
+        frame: the handler's own.
+    """
+    starts = (one for one in _around(frame) if one.f_code in _TOOL_STARTS)
+    start = next(starts, None)
+    return _heard.get() if start is None else _as_events(start)
+
+
+def _as_events(start: FrameType) -> bool:
+    return any(type(one).__module__ == _EVENTS for one in start.f_locals["self"].handlers)
 
 
 def _around(frame: FrameType) -> list[FrameType]:
