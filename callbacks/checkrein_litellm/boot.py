@@ -22,7 +22,6 @@ from . import facts
 from .asking import Asker
 from .gate import Gate
 from .governing import STAGES
-from .tools import ToolResultGuard
 from .uncovered import check_names
 
 __all__ = ["CONFIG_KEY", "enforcement_point", "probing", "required_modes", "stand_in_front"]
@@ -79,7 +78,6 @@ def stand_in_front(asker: Asker) -> None:
     module = sys.modules.get("litellm.proxy.proxy_server")
     if module is not None and _probe.get() is None:
         Gate.install(getattr(module, "app", None), asker)
-        ToolResultGuard.install(asker)
 
 
 def required_modes(event_hook: Any) -> None:

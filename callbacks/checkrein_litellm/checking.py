@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CheckResult", "check"]
+__all__ = ["CheckResult", "CheckResults", "EndpointResult", "check"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,32 @@ class CheckResult:
     detail: str = ""
 
 
-def check(config: Path) -> list[CheckResult]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointResult:
+    """What the settings say of a kind of endpoint that LiteLLM shows to no hook, or to too few.
+
+    Args:
+        name: its name under `uncovered`.
+        allowed: whether its calls pass.
+        passes: what goes through unjudged where it is allowed.
+    """
+
+    name: str
+    allowed: bool
+    passes: str
+
+
+class CheckResults(list[CheckResult]):
+    """What became of the synthetic denials.
+
+    Attributes:
+        endpoints: what is not covered, by name.
+    """
+
+    endpoints: tuple[EndpointResult, ...] = ()
+
+
+def check(config: Path) -> CheckResults:
     """Boot the guard as the proxy would, then deny at every stage through LiteLLM's own dispatch.
 
     No server is started, nothing is sent, nothing is written to the decision log, and the guard's engines
@@ -45,9 +70,14 @@ def check(config: Path) -> list[CheckResult]:
         warnings.simplefilter("ignore")  # what LiteLLM says is about its own code
         from .probing import probe  # noqa: PLC0415 -- importing LiteLLM asks the network unless it is forbidden
 
-        return [
-            CheckResult(stage=stage, what=what, ok=ok, detail=told) for stage, what, ok, told in probe(config)
-        ]
+        outcomes, endpoints = probe(config)
+        results = CheckResults(
+            CheckResult(stage=stage, what=what, ok=ok, detail=told) for stage, what, ok, told in outcomes
+        )
+        results.endpoints = tuple(
+            EndpointResult(name=name, allowed=allowed, passes=passes) for name, allowed, passes in endpoints
+        )
+        return results
 
 
 @contextmanager

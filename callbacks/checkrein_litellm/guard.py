@@ -25,7 +25,7 @@ _IDLE: Final = frozenset({GuardrailEventHooks.during_call, GuardrailEventHooks.l
 
 
 class PolicyGuard(CustomGuardrail):
-    """Asks policy before, at and after every chat call of a LiteLLM proxy; everything else is denied.
+    """Asks policy before, at and after every call of a LiteLLM proxy; what no hook covers is denied.
 
         guardrails:
           - guardrail_name: checkrein
@@ -35,6 +35,8 @@ class PolicyGuard(CustomGuardrail):
               default_on: true
               checkrein_config: checkrein.yaml
 
+    Or, by a list of callbacks: see `checkrein_litellm.callback`.
+
     `checkrein_config` is relative to the proxy's configuration; without it, `CHECKREIN_CONFIG` names the
     settings. A setting, policy or option that cannot be used stops the proxy's boot.
 
@@ -42,9 +44,8 @@ class PolicyGuard(CustomGuardrail):
     word: the key's own list of models is not asked again. LiteLLM's health checks are calls of the user
     `litellm-internal-health-check`, which policy may permit.
 
-    LiteLLM calls no hook, and so this class sees nothing, of: the output of pass-through endpoints (their
-    input is denied), assistants and threads, a prompt whose tokens a provider counts (that is refused, and
-    counted locally, unless the caller names a deployment by its id), and what the SDK calls synchronously. It
+    What LiteLLM shows to no hook, or to too few, is refused in front of the proxy's endpoints, unless the
+    settings let it pass by name under `uncovered`; `checkrein check --litellm` lists the names. LiteLLM
     starts *without* a guardrail whose `mode` is missing or whose parameters it cannot parse itself: run
     `checkrein check --litellm config.yaml` before the proxy.
 

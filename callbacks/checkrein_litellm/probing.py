@@ -31,11 +31,13 @@ from .boot import probing
 from .denial import CallDenied
 from .governing import STAGES
 from .guard import PolicyGuard
+from .uncovered import UNCOVERED, allowed
 
 __all__ = ["probe"]
 
 Outcome = tuple[str, str, bool, str]
 _OURS: Final = ("checkrein_litellm.PolicyGuard", "checkrein_litellm.guard.PolicyGuard")
+_CALLBACK: Final = "checkrein_litellm.callback.policy_guard"
 _MODEL: Final = "checkrein-probe"
 _KEY: Final = UserAPIKeyAuth(user_id="checkrein-probe", request_route="/chat/completions")
 
@@ -58,23 +60,27 @@ class _DenyAt:
         """Nothing to give back."""
 
 
-def probe(config: Path) -> list[Outcome]:
+def probe(config: Path) -> tuple[list[Outcome], list[tuple[str, bool, str]]]:
     """Boot the guard and try to get past it.
 
     Args:
         config: the proxy's `config.yaml`.
 
     Returns:
-        Per attempt the stage, what was tried, whether it was stopped, and what happened otherwise.
+        Per attempt the stage, what was tried, whether it was stopped, and what happened otherwise; and per
+        kind of uncovered endpoint its name, whether it is allowed, and what passes there.
 
     Raises:
         SettingsError: the proxy would not start, or would start without the guard.
     """
     read = _read(config)
     with _environment(read.get("environment_variables")), _callbacks_restored():
-        guard = _boot(config, _configured(config, read))
+        guardrail = _configured(config, read)
+        guard = _called_back(config) if guardrail is None else _boot(config, guardrail)
         litellm.callbacks = [guard]
-        return asyncio.run(_attempts(guard))
+        words = guard.governor.asker.pep.settings.uncovered
+        uncovered = [(one.name, allowed(words, one.name), one.passes) for one in UNCOVERED]
+        return asyncio.run(_attempts(guard)), uncovered
 
 
 def _read(config: Path) -> Mapping[str, Any]:
@@ -89,9 +95,17 @@ def _read(config: Path) -> Mapping[str, Any]:
         raise SettingsError(f"`{config}` cannot be read: {str(error).splitlines()[0]}") from error
 
 
-def _configured(config: Path, read: Mapping[str, Any]) -> dict[str, Any]:
+def _configured(config: Path, read: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The guardrail that is the guard; None where the guard is a callback."""
     guardrails = [one for one in read.get("guardrails") or () if isinstance(one, dict)]
     ours = [one for one in guardrails if _params(one).get("guardrail") in _OURS]
+    settings = read.get("litellm_settings")
+    callbacks = settings.get("callbacks") if isinstance(settings, Mapping) else None
+    is_callback = _CALLBACK in (callbacks if isinstance(callbacks, list) else [callbacks])
+    if ours and is_callback:
+        raise SettingsError(f"`{config}` has the guard twice: every call would be judged twice")
+    if is_callback:
+        return None
     if not ours:
         raise SettingsError(f"`{config}` has no guardrail `{_OURS[0]}`: every call would pass unjudged")
     name = ours[0].get("guardrail_name")
@@ -102,6 +116,16 @@ def _configured(config: Path, read: Mapping[str, Any]) -> dict[str, Any]:
             f"a pipeline of `policies` runs `{name}` and could let its denials pass; take it out"
         )
     return ours[0]
+
+
+def _called_back(config: Path) -> PolicyGuard:
+    """The guard that `checkrein_litellm.callback` would build."""
+    modes = ["pre_call", "post_call"]
+    try:
+        with probing(config.resolve().parent, lambda _: None):
+            return PolicyGuard(guardrail_name="checkrein", event_hook=modes, default_on=True)
+    except RuntimeError as error:
+        raise SettingsError(f"the proxy would not start: {error}") from error
 
 
 def _params(guardrail: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -199,6 +223,9 @@ async def _attempts(guard: PolicyGuard) -> list[Outcome]:
         metadata = {"user_api_key_metadata": {"disable_global_guardrails": True}}
         await admit(_request(metadata=metadata, guardrails=[]))
 
+    async def tool() -> None:
+        await admit(_request(mcp_tool_name="probe", mcp_arguments={"a": "b"}), "call_mcp_tool")
+
     tries: list[tuple[Stage, str, tuple[Stage, ...], Callable[[], Awaitable[Any]]]] = [
         (Stage.MODEL_SELECTION, "a chat call", STAGES[:1], lambda: admit(_request())),
         (Stage.MODEL_SELECTION, "a fallback to another model", (), fallback),
@@ -206,6 +233,7 @@ async def _attempts(guard: PolicyGuard) -> list[Outcome]:
         (Stage.PRE_PROMPT, "a key that opts out of guardrails", STAGES[1:2], opted_out),
         (Stage.PRE_PROMPT, "embeddings", STAGES[1:2], lambda: admit(_request(input="a text"), "aembedding")),
         (Stage.PRE_PROMPT, "an endpoint that nobody governs", (), lambda: admit(_request(), "aocr")),
+        (Stage.TOOL_CALL, "a tool of an MCP server", (Stage.TOOL_CALL,), tool),
         (Stage.POST_COMPLETION, "an answer", STAGES[2:], answer),
         (Stage.POST_COMPLETION, "a streamed answer", STAGES[2:], stream),
     ]

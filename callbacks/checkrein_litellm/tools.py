@@ -49,6 +49,7 @@ class Tools:
         Raises:
             CallDenied: the tool must not be called, or not be shown.
         """
+        ToolResultGuard.install(self)
         judged = self._describe(key, data) if call_type == "list_mcp_tools" else self._call(key, data)
         await self._asker.safely(data, judged)
 
@@ -138,10 +139,16 @@ class ToolResultGuard(CustomGuardrail):
         self._tools = tools
 
     @classmethod
-    def install(cls, asker: Asker) -> None:
-        """Make LiteLLM call it from now on, instead of one that was installed before."""
-        litellm.callbacks[:] = [one for one in litellm.callbacks if not isinstance(one, cls)]
-        litellm.callbacks.append(cls(Tools(asker)))
+    def install(cls, tools: Tools) -> None:
+        """Make LiteLLM call it from now on; it throws its list of callbacks away while it starts."""
+        installed = [one for one in litellm.callbacks if isinstance(one, cls)]
+        if not any(one.judges(tools) for one in installed):
+            litellm.callbacks[:] = [one for one in litellm.callbacks if one not in installed]
+            litellm.callbacks.append(cls(tools))
+
+    def judges(self, tools: Tools) -> bool:
+        """Whether it asks these."""
+        return self._tools is tools
 
     def should_run_guardrail(self, data: Any, event_type: GuardrailEventHooks) -> bool:  # noqa: ARG002 -- nobody's data decides
         """Whether LiteLLM calls it: for the answers of tools, whatever a request, a key or a team says."""

@@ -2,6 +2,8 @@
 
 import json
 import os
+from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 
@@ -183,6 +185,34 @@ def test_one_denial_that_came_through_fails_the_check(run, litellm, tmp_path):
     told = json.loads(run("check", "--litellm", config, "--json").stdout)
     assert [one["ok"] for one in told["litellm"]] == [True, False]
     assert told["litellm"][0]["stage"] == "pre_prompt"
+
+
+def test_what_a_host_does_not_cover_is_shown_with_what_the_settings_say(run, litellm, tmp_path, monkeypatch):
+    class Results(list):
+        endpoints = (
+            SimpleNamespace(name="realtime", allowed=True, passes="all of a session"),
+            SimpleNamespace(name="videos", allowed=False, passes="prompts of videos"),
+        )
+
+    plugin = import_module("desk_plugin")
+    probe = plugin.probe
+    monkeypatch.setattr(plugin, "probe", lambda config: Results(probe(config)))
+    config = tmp_path / "config.yaml"
+    config.write_text("direct")
+    shown = words(run("check", "--litellm", config))
+    assert "realtime allow passes unjudged: all of a session videos deny prompts of videos" in shown
+    told = json.loads(run("check", "--litellm", config, "--json").stdout)
+    assert told["uncovered"] == [
+        {"name": "realtime", "calls": "allow", "passes": "all of a session"},
+        {"name": "videos", "calls": "deny", "passes": "prompts of videos"},
+    ]
+
+
+def test_an_endpoint_that_passes_unjudged_is_something_to_look_at(run, settings):
+    path = settings("version: 1\nengine: {desk: }\nuncovered: {realtime: allow, videos: deny}\n")
+    shown = words(run("check", "-c", path))
+    assert "`uncovered.realtime` is `allow`" in shown
+    assert "uncovered.videos" not in shown
 
 
 def test_a_proxy_that_nothing_was_fired_at_fails_the_check(run, litellm, tmp_path):

@@ -85,12 +85,16 @@ def check(
             EnforcementPoint(loaded.engine, loaded.settings, record=forget)  # compiles the detectors
             told = checking.report(loaded)
     probes = _probes(litellm) if litellm is not None else []
+    endpoints = getattr(probes, "endpoints", ())
     if as_json:
-        print_json({**told, "litellm": [checking.probe(one) for one in probes]})
+        rows = [checking.endpoint(one) for one in endpoints]
+        more = {"uncovered": rows} if litellm is not None else {}
+        print_json({**told, "litellm": [checking.probe(one) for one in probes], **more})
     else:
         if told:
             show(check_view.render(told))
         if litellm is not None:
+            show(check_view.render_endpoints(endpoints))
             show(check_view.render_probes(probes, str(litellm)))
     if any(not one.ok for one in probes):
         raise typer.Exit(FAILED)

@@ -14,7 +14,7 @@ from checkrein.loading import LoadedSettings
 from checkrein.settings import EnforcementRule
 from checkrein.vocabulary import Stage
 
-__all__ = ["Report", "probe", "report", "where"]
+__all__ = ["Report", "endpoint", "probe", "report", "where"]
 
 Report = dict[str, Any]
 """JSON values: what `--json` prints as it is, and what the view is made from."""
@@ -111,6 +111,8 @@ def _warnings(loaded: LoadedSettings, told: Report) -> Iterator[str]:
                 yield f"rule {number} only monitors {where(rule)}"
     for stage in told["stages"]:
         yield from _stage_warnings(stage)
+    allowed = [name for name, word in settings.uncovered.items() if word == "allow"]
+    yield from (f"`uncovered.{name}` is `allow`: calls pass there without being judged" for name in allowed)
     yield from _log_warnings(settings.decision_log)
     if settings.denials.expose == "policy_message":
         yield "`denials.expose` is `policy_message`: what a policy writes can echo a prompt to its caller"
@@ -153,3 +155,9 @@ def where(rule: Mapping[str, Any]) -> str:
 def probe(result: Any) -> Report:
     """One synthetic denial as JSON values."""
     return {"stage": str(result.stage), "what": result.what, "ok": bool(result.ok), "detail": result.detail}
+
+
+def endpoint(result: Any) -> Report:
+    """What becomes of one kind of uncovered endpoint, as JSON values."""
+    word = "allow" if result.allowed else "deny"
+    return {"name": str(result.name), "calls": word, "passes": str(result.passes)}

@@ -13,7 +13,7 @@ from rich.tree import Tree
 from .check import Report, where
 from .render import BAD, FAINT, GOOD, WARNING, counted, field_grid, joined, plain, section
 
-__all__ = ["render", "render_probes"]
+__all__ = ["render", "render_endpoints", "render_probes"]
 
 
 def render(told: Report) -> Iterator[RenderableType]:
@@ -140,6 +140,29 @@ def _lines(stage: Report) -> Iterator[Text]:
         yield plain("unless ", FAINT) + joined(f"rule {number}" for number in stage["rules"])
     if stage["opens_on"]:
         yield plain("opens on ", FAINT) + joined(stage["opens_on"], WARNING if stage["can_open"] else FAINT)
+
+
+def render_endpoints(results: Sequence[Any]) -> Iterator[RenderableType]:
+    """The kinds of endpoints that a host cannot judge in full, and what the settings say of each.
+
+    Args:
+        results: each with `name`, `allowed` and `passes`.
+    """
+    if not results:
+        return
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for result in results:
+        word = plain("allow", WARNING) if result.allowed else plain("deny", GOOD)
+        told = (
+            plain(f"passes unjudged: {result.passes}", WARNING)
+            if result.allowed
+            else plain(result.passes, FAINT)
+        )
+        grid.add_row(plain(result.name), word, told)
+    yield from section("uncovered, by the settings' names", grid)
 
 
 def render_probes(results: Sequence[Any], title: str) -> Iterator[RenderableType]:

@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -233,6 +234,27 @@ def wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None
         except httpx.HTTPError:
             time.sleep(0.05)
     raise AssertionError("the proxy does not answer")
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Start a proxy of one's own, with one model, by a function that writes its configuration."""
+
+    @contextmanager
+    def run(written: Callable[..., Path]) -> Iterator[Proxy]:
+        with Upstream() as upstream:
+            config = written(model_list=[deployment("gpt-4o", upstream), deployment("vault", upstream)])
+            monkeypatch.setenv("CHECKREIN_CONFIG", str(config.with_name("checkrein.yaml")))
+            port, log = free_port(), tmp_path / "proxy.log"
+            process = start(config, port, log)
+            try:
+                url = f"http://127.0.0.1:{port}"
+                wait_until_up(url, process, log)
+                yield Proxy(url, config.parent, upstream, upstream, None)
+            finally:
+                stop(process)
+
+    return run
 
 
 @pytest.fixture

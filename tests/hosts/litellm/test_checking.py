@@ -24,12 +24,42 @@ def test_every_stage_is_tried_and_stopped(configure, scripted):
         ("pre_prompt", "a key that opts out of guardrails"),
         ("pre_prompt", "embeddings"),
         ("pre_prompt", "an endpoint that nobody governs"),
+        ("tool_call", "a tool of an MCP server"),
         ("post_completion", "an answer"),
         ("post_completion", "a streamed answer"),
     ]
     for one in results:
         assert one.ok, one
         assert one.detail.startswith("403, decision ")
+
+
+def test_what_is_not_covered_is_told_with_what_the_settings_say(configure, scripted):
+    results = check(configure(settings={**SETTINGS, "uncovered": {"realtime": "allow", "videos": "deny"}}))
+    told = {one.name: one.allowed for one in results.endpoints}
+    assert [name for name, allowed in told.items() if allowed] == ["realtime"]
+    assert {"videos", "pass_through", "token_counting", "transcription", "assistants", "file_content"} <= set(
+        told
+    )
+    assert all(one.passes for one in results.endpoints)
+
+
+def test_a_misspelt_name_of_an_endpoint_is_an_error(configure, scripted):
+    with pytest.raises(SettingsError, match=r"`uncovered\.realtme` is no endpoint .*; is `realtime`"):
+        check(configure(settings={**SETTINGS, "uncovered": {"realtme": "allow"}}))
+
+
+def test_the_guard_may_be_a_callback(configure, scripted, monkeypatch):
+    callbacks = {"callbacks": ["checkrein_litellm.callback.policy_guard"]}
+    config = configure(settings=SETTINGS, guardrails=[], litellm_settings=callbacks)
+    monkeypatch.setenv("CHECKREIN_CONFIG", str(config.with_name("checkrein.yaml")))
+    assert all(one.ok for one in check(config))
+    monkeypatch.delenv("CHECKREIN_CONFIG")
+    with pytest.raises(
+        SettingsError, match="the proxy would not start: checkrein does not start: no settings"
+    ):
+        check(config)
+    with pytest.raises(SettingsError, match="has the guard twice"):
+        check(configure(settings=SETTINGS, litellm_settings=callbacks))
 
 
 def test_nothing_is_left_behind(configure, scripted):
