@@ -43,6 +43,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/casbin_engine.py
 	$(BIN)/python benchmarks/oso_engine.py
 	$(BIN)/python benchmarks/langchain.py
+	$(BIN)/python benchmarks/streaming.py
 
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

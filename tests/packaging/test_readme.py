@@ -51,11 +51,11 @@ def test_the_python_of_the_readme_does_what_its_comments_say(place, monkeypatch)
         for text in blocks("python"):
             exec(compile(text, "README.md", "exec"), names)
     prompts = [request.body["messages"][-1]["content"] for request in upstream.requests]
-    assert prompts == ["My SSN is [REDACTED:us_ssn].", "What does this do?\n```\nprint(1)\n```"]
-    assert upstream.requests[1].body["model"] == "gpt-4o"
-    first, second, third, last = said.getvalue().splitlines()
+    assert prompts == ["My SSN is [REDACTED:us_ssn].", "What does this do?\n```\nprint(1)\n```", "Hello"]
+    assert [request.body["model"] for request in upstream.requests[1:]] == ["gpt-4o", "gpt-4o-mini"]
+    first, second, third, fourth, last = said.getvalue().splitlines()
     assert re.fullmatch(r"pii\.us_ssn [0-9a-f-]{36}", first)
-    assert (second, third) == ("secret.password", "gpt-4o")
+    assert (second, third, fourth) == ("secret.password", "gpt-4o", "gpt-4o-mini")
     assert last in ("{'pii.us_ssn', 'secret.password'}", "{'secret.password', 'pii.us_ssn'}")
 
 
