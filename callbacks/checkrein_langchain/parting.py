@@ -243,6 +243,7 @@ class Parts:
     ) -> None:
         if entry.run is None:
             self.uneven = isinstance(text, str) or _differ(entry.id, block.get("id"))
+            entry.id = entry.id or block.get("id")
             rest.append(block)
             return
         kind = block.get("type")

@@ -9,6 +9,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import Field
 
 from checkrein.detection import Detectors, Span
 from checkrein.testing import obligation, permit
@@ -27,6 +28,8 @@ class Told(BaseChatModel):
     """Streams the chunks that it is told, and raises what stands among them."""
 
     told: list[Any]
+    # Whoever is kept here is closed by no garbage collector.
+    streams: list[Any] = Field(default_factory=list)
 
     @property
     def _llm_type(self) -> str:
@@ -37,15 +40,21 @@ class Told(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=AIMessage(whole.message.content))])
 
     def _stream(self, messages, stop=None, run_manager=None, **kwargs) -> Iterator[ChatGenerationChunk]:
+        self.streams.append(self._said())
+        return self.streams[-1]
+
+    def _astream(self, messages, stop=None, run_manager=None, **kwargs) -> AsyncIterator[ChatGenerationChunk]:
+        self.streams.append(self._asaid())
+        return self.streams[-1]
+
+    def _said(self):
         for one in self.told:
             if isinstance(one, Exception):
                 raise one
             yield ChatGenerationChunk(message=one.model_copy(deep=True))
 
-    async def _astream(
-        self, messages, stop=None, run_manager=None, **kwargs
-    ) -> AsyncIterator[ChatGenerationChunk]:
-        for chunk in self._stream(messages, stop, run_manager, **kwargs):
+    async def _asaid(self):
+        for chunk in self._said():
             yield chunk
 
 

@@ -68,6 +68,16 @@ def test_thinking_and_its_signature_keep_their_place(stream, add_up):
     ]
 
 
+def test_text_after_reasoning_leaves_early_whatever_text_came_before(stream, add_up):
+    chunks = stream(
+        text(LONG, 0), block("reasoning", 1, summary=[]), text(LONG, 2), text(f"{SECRET}{LONG}", 2)
+    )
+
+    assert any(one.get("index") == 2 and one["text"] for chunk in early(chunks) for one in chunk.content)
+    assert [one["index"] for one in add_up(chunks).content] == [0, 1, 2]
+    assert add_up(chunks).content[2]["text"] == f"{LONG}{CLEAN}{LONG}"
+
+
 @pytest.mark.parametrize("index", [1, None], ids=["indexed", "unindexed"])
 def test_text_after_anything_else_waits_and_keeps_its_place(stream, add_up, index):
     told = [
@@ -203,6 +213,18 @@ def test_parallel_tool_calls_come_whole_and_redacted(stream, add_up):
     ]
     assert whole.invalid_tool_calls == []
     assert [one["index"] for one in whole.tool_call_chunks] == [0, 1]
+
+
+def test_a_record_tells_what_came_whatever_its_reader_makes_of_it(told, window):
+    point = window({Stage.POST_COMPLETION: deny("no")}, enforcement={"default": "monitor"})
+    model = guard(told(AIMessageChunk(LONG), call(0, "look", '{"who": "bob"}', "call_1")), point.pep)
+
+    for chunk in model.stream("hi"):
+        for one in chunk.tool_call_chunks:
+            one["args"] = "{}"
+
+    pieces = [one.text for one in point.records[-1].request.segments]
+    assert pieces == [LONG, "look", "bob"]
 
 
 def test_arguments_that_are_no_json_are_redacted(stream, add_up):

@@ -211,6 +211,51 @@ def test_a_stream_that_is_closed_closes_the_connection(lab, redacting):
     assert lab.upstream.aborted == 1
 
 
+def test_a_reply_is_given_when_the_connection_is_closed(lab, window):
+    lab.upstream.reply = f"{lab.secret}{LEADING}"
+    lab.upstream.pause_after(60)
+    point = window({Stage.POST_COMPLETION: no_secrets}, denials={"on_denied": "reply"})
+
+    stream = guard(lab.chat(), point.pep).stream("hi")
+    first = next(stream)
+    lab.upstream.wait()
+
+    assert first.text.startswith("denied by policy: secret")
+    assert lab.upstream.aborted == 1
+    stream.close()
+
+
+def test_whoever_ends_a_stream_closes_the_models_own_at_once(told, redacting):
+    model = told(*[AIMessageChunk("word ") for _ in range(80)])
+
+    stream = guard(model, redacting.pep).stream("hi")
+    next(stream)
+    stream.close()
+
+    assert model.streams[0].gi_frame is None
+
+
+async def test_whoever_ends_an_asynchronous_stream_closes_the_models_own_at_once(told, redacting):
+    model = told(*[AIMessageChunk("word ") for _ in range(80)])
+    governed = guard(model, redacting.pep)
+
+    await _break_off(governed.astream("hi"))
+    await _break_off(governed._astream([HumanMessage("hi")]))
+
+    assert [one.ag_frame for one in model.streams] == [None, None]
+
+
+async def test_a_denied_stream_closes_the_models_own_before_the_caller_hears_of_it(told, window):
+    point = window({Stage.POST_COMPLETION: no_secrets})
+    model = told(*[AIMessageChunk(one) for one in ("§¤¶", *["word "] * 80)])
+
+    with pytest.raises(PolicyDenied):
+        async for _ in guard(model, point.pep)._astream([HumanMessage("hi")]):
+            pass
+
+    assert model.streams[0].ag_frame is None
+
+
 def in_a_loop(lab, pep, use):
     """Runs something with a guarded model on a loop of its own, and shows that nothing is left of it."""
 
