@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
 from litellm.proxy._types import UserAPIKeyAuth
@@ -94,6 +94,14 @@ class Asker:
             context = {**context, "uninspected": surfaces.uninspected}
         request = _request(call, stage, resource, context, surfaces, supports)
         return self._hold(call, await self.pep.adecide(request, facts.model_properties))
+
+    async def choose(self, call: Call, question: AccessRequest, candidates: Sequence[Entity]) -> Decision:
+        """Ask which of several deployments a call may go to.
+
+        Raises:
+            CallDenied: to none.
+        """
+        return self._hold(call, await self.pep.afilter_candidates(question, candidates))
 
     def write(self, call: Call, decision: Decision, change: Callable[[], None]) -> None:
         """Let the host write a decision's changes.

@@ -39,6 +39,8 @@ class Call:
         tool: the tool that it calls, where it calls one.
         attempt: how often a deployment was about to be called.
         permitted: by model group, the prompt that may go there.
+        deployment: the one that was about to be called last.
+        judged: by a deployment's id, the prompt that may go there.
         said: every text of the request, as it was permitted last.
         denial: the decision that ended the call; whatever comes after is denied by it as well.
         is_record: it is a record of a batch's file, and no request.
@@ -60,6 +62,8 @@ class Call:
     tool: Entity | None = None
     attempt: int = 0
     permitted: dict[str, Content] = field(default_factory=dict, repr=False)
+    deployment: Entity | None = None
+    judged: dict[str, Content] = field(default_factory=dict, repr=False)
     said: frozenset[str] = field(default=frozenset(), repr=False)
     denial: Decision | None = None
     is_record: bool = False

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import litellm
+
 from checkrein import Decision, Entity
 
-from . import facts
-
-__all__ = ["deployment_of", "entity_of", "group_of", "id_of", "narrowed"]
+__all__ = ["entity_of", "group_of", "id_of", "narrowed", "shared"]
 
 _PRICES: Final = (("input_price", "input_cost_per_token"), ("output_price", "output_cost_per_token"))
+# USD per token -> micro-USD per million tokens.
+_PRICE_SCALE: Final = 10**12
 # The operator's word about a deployment first, then where its provider is told to answer.
 _REGIONS: Final = ("region_name", "aws_region_name", "vertex_location", "watsonx_region_name")
 
@@ -30,10 +33,10 @@ def entity_of(name: str, deployment: Mapping[str, Any]) -> Entity:
     properties: dict[str, Any] = {}
     if id_of(deployment):
         properties["deployment"] = id_of(deployment)
-    if provider := facts.provider_of(params):
+    if provider := _provider(params):
         properties["provider"] = provider
     for key, cost in _PRICES:
-        price = facts.price_of(deployment, cost)
+        price = _price(deployment, cost)
         if price is not None:
             properties[key] = price
     regions = [info.get("region"), *(params.get(key) for key in _REGIONS)]
@@ -77,17 +80,51 @@ def group_of(deployment: Mapping[str, Any], asked: str) -> str:
     return asked if "*" in name else name
 
 
-def deployment_of(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The deployment that a router chose, from what it wrote down for it.
+def shared(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What several deployments of a model share; of prices that all of them have, the dearest.
 
     Args:
-        kwargs: what the deployment is about to be called with.
+        several: the properties of each.
     """
-    for bucket in ("litellm_metadata", "metadata"):
-        info = _part(_part(kwargs, bucket), "model_info")
-        if info:
-            return {"litellm_params": {**kwargs}, "model_info": info}
-    return {"litellm_params": {**kwargs}, "model_info": _part(kwargs, "model_info")}
+    if not several:
+        return {}
+    prices = [name for name, _ in _PRICES]
+    found = {
+        key: value
+        for key, value in several[0].items()
+        if key not in prices and all(one.get(key) == value for one in several)
+    }
+    for name in prices:
+        known = [one[name] for one in several if name in one]
+        if len(known) == len(several):
+            found[name] = max(known)
+    return found
+
+
+def _provider(params: Mapping[str, Any]) -> str | None:
+    try:
+        _, provider, _, _ = litellm.get_llm_provider(
+            model=str(params.get("model")),
+            custom_llm_provider=params.get("custom_llm_provider"),
+            api_base=params.get("api_base"),
+        )
+    except Exception:  # noqa: BLE001 -- LiteLLM raises what it likes for a provider that it does not know
+        return None
+    return provider or None
+
+
+def _price(deployment: Mapping[str, Any], key: str) -> int | None:
+    params, info = deployment.get("litellm_params") or {}, deployment.get("model_info") or {}
+    cost = params.get(key) if params.get(key) is not None else info.get(key)
+    if cost is None:
+        try:
+            # A model that the router registered itself, without a price, is told to cost nothing.
+            cost = litellm.get_model_info(model=str(params.get("model"))).get(key) or None
+        except Exception:  # noqa: BLE001 -- a model that is not mapped raises, its price is unknown
+            return None
+    if not isinstance(cost, int | float) or isinstance(cost, bool) or not math.isfinite(cost) or cost < 0:
+        return None
+    return round(cost * _PRICE_SCALE)
 
 
 def _part(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -12,10 +12,12 @@ import litellm
 from litellm.proxy._types import UserAPIKeyAuth
 from pydantic import BaseModel
 
+from .deployments import entity_of, shared
 from .leaves import member
 
 __all__ = [
     "answering_model",
+    "called_deployment",
     "called_model",
     "deployments",
     "environment",
@@ -31,8 +33,6 @@ __all__ = [
 # Counted on the event loop up to here, in a thread up to there, and not at all beyond: unknown stays unknown.
 _INLINE_CHARACTERS: Final = 32_000
 _COUNTED_CHARACTERS: Final = 1_000_000
-# USD per token -> micro-USD per million tokens.
-_PRICE_SCALE: Final = 10**12
 # In the words of each API.
 _TOKEN_COUNTS: Final[Mapping[str, tuple[str, ...]]] = {
     "prompt_tokens": ("prompt_tokens", "input_tokens", "promptTokenCount"),
@@ -78,7 +78,9 @@ def called_model(kwargs: Mapping[str, Any]) -> str:
     """
     buckets = [kwargs.get(name) for name in ("metadata", "litellm_metadata")]
     noted = [one for one in buckets if isinstance(one, Mapping) and one.get("deployment")]
-    metadata = noted[0] if noted else {}
+    # Beside the authentication are LiteLLM's own notes; on some endpoints the other bucket is the caller's.
+    own = [one for one in noted if isinstance(one.get("user_api_key_auth"), UserAPIKeyAuth)]
+    metadata = next(iter([*own, *noted]), {})
     model = str(kwargs.get("model") or "")
     deployment = str(metadata.get("deployment") or "")
     # A bridge to another endpoint calls the same deployment without its provider's prefix.
@@ -98,21 +100,24 @@ def answering_model(answer: Any) -> str | None:
 
 
 def model_properties(model: str) -> dict[str, Any]:
-    """`provider`, `input_price` and `output_price` (micro-USD per million tokens) of a model group.
+    """What policies see of a model group: what its deployments share, and the dearest of their prices."""
+    return shared([entity_of(model, one).properties for one in deployments(model)])
 
-    What its deployments do not share is unknown, and the dearest price counts; unknown is absent.
+
+def called_deployment(kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The deployment that is really called, or None where no router chose one.
+
+    Args:
+        kwargs: of the deployment hook.
     """
-    found = deployments(model)
-    providers = {provider_of(one.get("litellm_params") or {}) for one in found}
-    properties: dict[str, Any] = {}
-    if len(providers) == 1 and None not in providers:
-        properties["provider"] = providers.pop()
-    for name, key in (("input_price", "input_cost_per_token"), ("output_price", "output_cost_per_token")):
-        prices = [price_of(one, key) for one in found]
-        known = [price for price in prices if price is not None]
-        if known and len(known) == len(prices):
-            properties[name] = max(known)
-    return properties
+    # Unlike the metadata, this is the router's own in every call.
+    info = kwargs.get("model_info")
+    model_id = info.get("id") if isinstance(info, Mapping) else None
+    active = router()
+    if active is None or not isinstance(model_id, str):
+        return None
+    one = active.get_deployment(model_id=model_id)
+    return {"litellm_params": kwargs, "model_info": info} if one is None else one.model_dump()
 
 
 async def prompt_tokens(texts: list[str]) -> int | None:
@@ -202,32 +207,6 @@ def _group(group: str, info: Mapping[str, Any], asked: str) -> str:
         return public
     # A wildcard's name is a pattern; the name that matched it says what is called.
     return asked if "*" in group else group
-
-
-def provider_of(params: Mapping[str, Any]) -> str | None:
-    try:
-        _, provider, _, _ = litellm.get_llm_provider(
-            model=str(params.get("model")),
-            custom_llm_provider=params.get("custom_llm_provider"),
-            api_base=params.get("api_base"),
-        )
-    except Exception:  # noqa: BLE001 -- LiteLLM raises what it likes for a provider that it does not know
-        return None
-    return provider or None
-
-
-def price_of(deployment: Mapping[str, Any], key: str) -> int | None:
-    params, info = deployment.get("litellm_params") or {}, deployment.get("model_info") or {}
-    cost = params.get(key) if params.get(key) is not None else info.get(key)
-    if cost is None:
-        try:
-            # A model that the router registered itself, without a price, is told to cost nothing.
-            cost = litellm.get_model_info(model=str(params.get("model"))).get(key) or None
-        except Exception:  # noqa: BLE001 -- a model that is not mapped raises, its price is unknown
-            return None
-    if not isinstance(cost, int | float) or isinstance(cost, bool) or not math.isfinite(cost) or cost < 0:
-        return None
-    return round(cost * _PRICE_SCALE)
 
 
 def _micros(usd: float | None) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from litellm.proxy._types import UserAPIKeyAuth
 from pydantic import BaseModel
 
-from checkrein import EnforcementPoint, Stage
+from checkrein import EnforcementPoint, Entity, Stage
 
 from . import facts
 from .asking import Asker, resource_of
@@ -20,15 +20,10 @@ from .denial import CallDenied
 from .endpoints import ENDPOINTS, UNNAMED, Endpoint
 from .gate import passing, query
 from .identity import authenticated
+from .narrowing import narrow, unjudged
 from .requests import max_tokens_of, models_of, problem_of, text_keys, tool_names
-from .surfaces import (
-    Surfaces,
-    answer_surfaces,
-    content_of,
-    request_surfaces,
-    stream_surfaces,
-    text_size,
-)
+from .streaming_proxy import held_back
+from .surfaces import Surfaces, answer_surfaces, content_of, request_surfaces
 from .tools import TOOL_CALLS
 from .turns import CONVERSATION
 from .uncovered import allowed, uncovered_call
@@ -44,27 +39,18 @@ _TEXT: Final = frozenset({"redact", "replace"})
 # What can be written into an API that nobody here knows.
 _RAW: Final = frozenset({"remove_tools"})
 _UNKNOWN: Final = "unknown"
-# A stream's pieces are small and each is an object: so many are held in memory, whatever their text.
-_MAX_CHUNKS: Final = 200_000
-
-
-@dataclass(slots=True)
-class _Held:
-    """The part of a stream that has come, and the bytes of its text."""
-
-    chunks: list[Any] = field(default_factory=list)
-    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What is asked about a request: for which model, at which stages, and which parameters are read."""
+    """What is asked about a request: for which model or deployment, when, and which parameters are read."""
 
     model: str
     stages: tuple[Stage, ...]
     endpoint: Endpoint
     keys: tuple[str, ...]
     routable: bool = field(default=False, kw_only=True)
+    deployment: Entity | None = field(default=None, kw_only=True)
 
 
 class Governor:
@@ -105,6 +91,23 @@ class Governor:
         call = self.asker.begin(None, data, UNNAMED)
         self.asker.refuse(call, resource_of(data, "count"), "unsupported_endpoint", "a count of tokens")
 
+    async def narrow(self, model: str, deployments: list[Any], kwargs: MutableMapping[str, Any]) -> list[Any]:
+        """Keep the deployments that policy lets a call choose from; the chosen one is judged when called.
+
+        Raises:
+            CallDenied: there is none.
+        """
+        call = self.asker.calls.of(kwargs)
+        if call is None:
+            return deployments
+        left = list(deployments)
+
+        async def narrowed() -> None:
+            left[:] = await narrow(self.asker, call, model, deployments)
+
+        await self.asker.safely(kwargs, narrowed())
+        return left
+
     async def release(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], answer: Any) -> None:
         """Judge a whole answer; writes the changes into it.
 
@@ -116,25 +119,14 @@ class Governor:
     async def hold(
         self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], stream: AsyncIterator[Any]
     ) -> AsyncIterator[Any]:
-        """Hold a stream until its end, judge it, write the changes into its chunks, and give them out.
+        """Give a stream out as far as policy lets it leave: when it has ended, or piece by piece.
 
         Raises:
-            CallDenied: nothing of it must be given out.
+            CallDenied: nothing more of it must be given out.
         """
         call = self._answered(key, data)
-        held = _Held()
-        async for chunk in stream:
-            held.chunks.append(chunk)
-            if not call.let_pass:
-                await self.asker.safely(data, self._weigh(call, held))
-            if call.let_pass:
-                for one in held.chunks:
-                    yield one
-                held.chunks.clear()
-        if held.chunks:
-            await self.asker.safely(data, self._release_chunks(call, held.chunks))
-        for one in held.chunks:
-            yield one
+        async for chunk in held_back(self.asker, call, data, stream):
+            yield chunk
 
     async def _admit(
         self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], call_type: str
@@ -198,13 +190,18 @@ class Governor:
             self.asker.refuse(call, resource_of(kwargs, call_type), "unsupported_endpoint", message)
             return
         model = facts.called_model(kwargs)
+        content = content_of(kwargs, endpoint.content, self._depth)
+        deployment = unjudged(call, model, kwargs, content)
         known = model in call.permitted
-        if known and call.permitted[model] == content_of(kwargs, endpoint.content, self._depth):
+        if known and deployment is None and call.permitted[model] == content:
             call.model = model
             return
-        asked = _Asked(model, STAGES[1:2] if known else STAGES[:2], endpoint, call.keys)
-        await self._judge(call, kwargs, asked)
-        call.permitted[model] = content_of(kwargs, endpoint.content, self._depth)
+        stages = STAGES[1:2] if known and deployment is None else STAGES[:2]
+        await self._judge(call, kwargs, _Asked(model, stages, endpoint, call.keys, deployment=deployment))
+        content = content_of(kwargs, endpoint.content, self._depth)
+        call.permitted[model] = content
+        if deployment is not None:
+            call.judged[deployment.properties["deployment"]] = content
 
     async def _bridge(self, call: Call, kwargs: MutableMapping[str, Any], endpoint: Endpoint) -> None:
         """Judge what LiteLLM itself calls on the way of a judged call, where it says something new."""
@@ -230,24 +227,6 @@ class Governor:
             call.model = model
             await self._judge_answer(call, answer_surfaces(one, self._depth, call.said), [one])
 
-    async def _weigh(self, call: Call, held: _Held) -> None:
-        chunk = held.chunks[-1]
-        resource = resource_of({"model": call.model}, "answer")
-        if not call.endpoint.streams:
-            message = f"a stream of `{call.endpoint.operation}` cannot be held back"
-            self.asker.refuse(call, resource, "unsupported_request.stream", message)
-            return
-        if not isinstance(chunk, BaseModel | Mapping):
-            message = f"`{type(chunk).__name__}` is no chunk"
-            self.asker.refuse(call, resource, "unsupported_answer", message)
-            return
-        held.size += text_size(chunk, self._depth)
-        if held.size > self.asker.pep.settings.limits.text or len(held.chunks) > _MAX_CHUNKS:
-            self.asker.refuse(call, resource, "limit.text", "the stream is over the limit `limits.text`")
-
-    async def _release_chunks(self, call: Call, chunks: Sequence[Any]) -> None:
-        await self._judge_answer(call, stream_surfaces(chunks, self._depth), chunks)
-
     async def _judge(self, call: Call, data: MutableMapping[str, Any], asked: _Asked) -> str:
         """Ask about a request; gives the model that it may go to."""
         # Once a deployment is chosen, no other model can be called instead.
@@ -262,7 +241,7 @@ class Governor:
             decision = await self.asker.ask(
                 call,
                 stage,
-                model,
+                asked.deployment or model,
                 surfaces,
                 context=_context(call, data, endpoint, tokens),
                 supports=supports | _TEXT if stage.has_text else supports,
@@ -290,8 +269,10 @@ class Governor:
         if tokens:
             self.asker.pep.settle(call.call_id, max(call.attempt, 1), tokens)
         context = {"tokens": tokens, "partial": False, **({"finish_reason": finish} if finish else {})}
+        known = call.deployment is not None and call.deployment.id == call.model
+        answering = call.deployment if call.deployment is not None and known else call.model
         decision = await self.asker.ask(
-            call, Stage.POST_COMPLETION, call.model, surfaces, context=context, supports=_TEXT
+            call, Stage.POST_COMPLETION, answering, surfaces, context=context, supports=_TEXT
         )
         if decision.changes:
             self.asker.write(call, decision, partial(write_answer, answers, decision.changes, surfaces))

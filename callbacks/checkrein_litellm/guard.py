@@ -96,10 +96,11 @@ class PolicyGuard(CustomGuardrail):
         request_kwargs: dict[str, Any] | None = None,
         parent_otel_span: Any = None,  # noqa: ARG002 -- LiteLLM's signature
     ) -> list[Any]:
-        """Give no deployment to what is no request: to count tokens, LiteLLM would send it the prompt."""
+        """Keep the permitted deployments; none to count tokens with: LiteLLM would send it the prompt."""
         if not request_kwargs:
             await self.governor.count(model)
-        return healthy_deployments
+            return healthy_deployments
+        return await self.governor.narrow(model, healthy_deployments, request_kwargs)
 
     async def async_pre_call_deployment_hook(
         self, kwargs: dict[str, Any], call_type: CallTypes | None
