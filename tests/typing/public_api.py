@@ -8,6 +8,7 @@ from langchain_openai import ChatOpenAI
 
 from checkrein import (
     AccessRequest,
+    Candidate,
     Decision,
     Effect,
     EnforcementPoint,
@@ -93,6 +94,13 @@ async def streaming_asynchronously(pep: EnforcementPoint, request: AccessRequest
     assert_type(await gate.afinish(), Mapping[tuple[str | int, ...], str])
 
 
+def choosing(pep: EnforcementPoint, request: AccessRequest) -> tuple[Entity, ...]:
+    """Several resources, judged at once."""
+    decision = pep.filter_candidates(request, [Entity(type="model", id="small")])
+    assert_type(decision.candidates, tuple[Candidate, ...])
+    return decision.kept
+
+
 async def kernel_asynchronously(pep: EnforcementPoint, request: AccessRequest) -> Decision:
     """The same, awaited."""
     return await pep.adecide(request)
@@ -117,4 +125,7 @@ def langchain(pep: EnforcementPoint) -> None:
         assert_type(subject, Entity)
         assert_type(model.invoke("hello"), AIMessage)
     assert_type(model.acting_as("alice"), GuardedChatModel)
-    PolicyCallbackHandler(pep)
+    router = PolicyRouter(models={"small": ChatOpenAI(model="gpt-4o-mini")}, pep=pep, prefer=("small",))
+    assert_type(router.invoke("hello"), AIMessage)
+    uninstall = PolicyCallbackHandler(pep).install()
+    assert_type(uninstall, Callable[[], None])
