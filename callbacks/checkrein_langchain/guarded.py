@@ -202,10 +202,7 @@ class GuardedChatModel(JudgedModel):
             call = known.opened(input, config, stop, kwargs)
             run(call.before())
             model, settings = _model_of(known, call), _with_run_id(config, call)
-            try:
-                yield from model.stream(call.messages, settings, stop=call.stop, **call.sent)
-            finally:
-                call.close()
+            yield from model.stream(call.messages, settings, stop=call.stop, **call.sent)
 
         return chunks()
 
@@ -227,13 +224,9 @@ class GuardedChatModel(JudgedModel):
             await arun(call.before())
             model, settings = _model_of(known, call), _with_run_id(config, call)
             inner: Any = model.astream(call.messages, settings, stop=call.stop, **call.sent)
-            try:
-                async with aclosing(inner):
-                    async for chunk in inner:
-                        yield chunk
-            finally:
-                # LangChain leaves that to the garbage collector.
-                await call.aclose()
+            async with aclosing(inner):
+                async for chunk in inner:
+                    yield chunk
 
         return chunks()
 

@@ -57,16 +57,6 @@ class StreamedCall(Call):
         finally:
             gate.close()
 
-    def close(self) -> None:
-        """Close the model's stream, if it is open."""
-        if self.source is not None:
-            self.source.close()
-
-    async def aclose(self) -> None:
-        """As `close`."""
-        if self.source is not None:
-            await self.source.aclose()
-
     def _hold(self, source: Source) -> Pour:
         """Hold the whole, judge it, and give it out as it came, or as one changed chunk."""
         held = Held(self.pep.settings.limits.text)
