@@ -188,7 +188,8 @@ def test_a_record_of_candidates_fits(tmp_path, mode):
     settings = Settings.model_validate({"enforcement": {"default": mode}})
     pep = EnforcementPoint(StaticEngine(deny("tier")), settings, record=log)
     pep.filter_candidates(
-        asked(Stage.MODEL_SELECTION), [Entity(type="model", id=f"m{number}") for number in range(101)]
+        asked(Stage.MODEL_SELECTION),
+        [Entity(type="model", id="m", properties={"deployment": f"d{number}"}) for number in range(101)],
     )
     pep.close()
     (record,) = [json.loads(line) for line in path.read_text().splitlines()]

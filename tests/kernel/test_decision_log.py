@@ -176,6 +176,16 @@ def test_of_a_candidate_whose_refusal_does_not_stand_the_record_says_so(log, pat
     assert (record["permitted"], record["enforced"]) == (False, False)
 
 
+def test_of_deployments_of_one_model_their_ids_are_recorded(log, path):
+    pep = EnforcementPoint(StaticEngine(permit()), record=log)
+    ids = ["in-eu", "x" * 300, 7]
+    pep.filter_candidates(
+        CHOOSING, [Entity(type="model", id="small", properties={"deployment": one}) for one in ids]
+    )
+    (record,) = written(log, path)
+    assert [one.get("deployment") for one in record["candidates"]] == ["in-eu", "x" * 256, None]
+
+
 def test_other_events_share_the_file_and_the_envelope(log, path):
     log.event("mode_changed", name="pre_prompt", mode="monitor", timestamp="forged", event="forged")
     (record,) = written(log, path)

@@ -67,7 +67,8 @@ def report(record: Record) -> Told:
         ],
         "changes": dict(_mapping(record.get("changes"))),
         "candidates": [
-            _picked(one, ("id", "permitted", "codes", "enforced")) for one in _listed(record, "candidates")
+            _picked(one, ("id", "deployment", "permitted", "codes", "enforced"))
+            for one in _listed(record, "candidates")
         ],
         "settings_revision": record.get("settings_revision"),
     }
@@ -267,7 +268,9 @@ def _details(answer: Mapping[str, Any]) -> Iterator[tuple[str, RenderableType]]:
 
 def _candidate(candidate: Mapping[str, Any]) -> RenderableType:
     permitted = candidate.get("permitted") is True
-    said = plain(candidate.get("id"), "bold") + plain("  ")
+    deployment = candidate.get("deployment")
+    said = plain(candidate.get("id"), "bold") + plain("" if deployment is None else f" {deployment}", FAINT)
+    said += plain("  ")
     said += plain("permitted", GOOD) if permitted else plain("refused", BAD)
     if candidate.get("enforced") is False:
         said += plain(" (monitor)", FAINT)

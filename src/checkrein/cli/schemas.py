@@ -168,8 +168,14 @@ def record_schema() -> Schema:
         {"type": _STRING, "properties": _OPEN, "id": _STRING, "state": _one_of(Discharge)}, optional=("id",)
     )
     candidate = _closed(
-        {"id": _STRING, "permitted": _FLAG, "codes": _NAMES, "enforced": {"const": False}},
-        optional=("enforced",),
+        {
+            "id": _STRING,
+            "permitted": _FLAG,
+            "codes": _NAMES,
+            "deployment": _STRING,
+            "enforced": {"const": False},
+        },
+        optional=("deployment", "enforced"),
     )
     changes = {
         "texts": _COUNT, "model": _STRING, "max_tokens": _COUNT, "parameters": _NAMES, "remove_tools": _NAMES,

@@ -101,6 +101,10 @@ def _reason(reason: Reason) -> dict[str, Any]:
 def _candidate(candidate: Candidate) -> dict[str, Any]:
     codes = [named(reason.code) for reason in candidate.reasons[:_MOST]]
     shown = {"id": named(candidate.resource.id), "permitted": candidate.permitted, "codes": codes}
+    # Where several deployments serve a model, its name alone would not tell which of them is meant.
+    deployment = candidate.resource.properties.get("deployment")
+    if isinstance(deployment, str):
+        shown["deployment"] = named(deployment)
     return shown if candidate.enforced else {**shown, "enforced": False}
 
 
