@@ -16,7 +16,7 @@ from checkrein import Entity, SettingsError
 
 from .denial import CallDenied
 from .telling import Telling
-from .uncovered import allowed, uncovered_path
+from .uncovered import SESSION, allowed, uncovered_path
 
 if TYPE_CHECKING:
     from .asking import Asker
@@ -88,7 +88,8 @@ class Gate:
         route = _route(scope)
         telling = Telling(send, route)
         telling.begin()
-        name = uncovered_path(route)
+        # Whatever its address: no hook sees what a websocket says.
+        name = uncovered_path(route) if scope["type"] == "http" else SESSION
         # Without a key the proxy itself says no.
         key = await _authenticated(scope) if name is not None else None
         if name is not None and key is not None:
@@ -97,7 +98,12 @@ class Gate:
                 await _refuse(scope, receive, telling, denial)
                 return
             _passing.set(name)
-        await self._app(scope, receive, telling)
+        try:
+            await self._app(scope, receive, telling)
+        except Exception:
+            # Of a denied stream a client reads the denial, not a connection that broke.
+            if not await telling.cut():
+                raise
 
     def _judge(self, name: str, key: UserAPIKeyAuth) -> CallDenied | None:
         data: dict[str, Any] = {}

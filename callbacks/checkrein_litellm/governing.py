@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -108,13 +109,16 @@ class Governor:
         await self.asker.safely(kwargs, narrowed())
         return left
 
-    async def release(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], answer: Any) -> None:
-        """Judge a whole answer; writes the changes into it.
+    async def release(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], answer: Any) -> Any:
+        """Judge a whole answer; gives what may be given out.
 
         Raises:
             CallDenied: it must not be given out.
         """
-        await self.asker.safely(data, self._release(key, data, answer))
+        # What LiteLLM keeps in its cache of some endpoints is this very mapping.
+        own = deepcopy(answer) if isinstance(answer, Mapping) else answer
+        await self.asker.safely(data, self._release(key, data, own))
+        return own
 
     async def hold(
         self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], stream: AsyncIterator[Any]

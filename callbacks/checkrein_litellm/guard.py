@@ -113,8 +113,7 @@ class PolicyGuard(CustomGuardrail):
         self, data: dict[str, Any], user_api_key_dict: UserAPIKeyAuth, response: Any
     ) -> Any:
         """Judge a whole answer."""
-        await self.governor.release(user_api_key_dict, data, response)
-        return response
+        return await self.governor.release(user_api_key_dict, data, response)
 
     async def async_post_call_streaming_iterator_hook(
         self, user_api_key_dict: UserAPIKeyAuth, response: Any, request_data: dict[str, Any]

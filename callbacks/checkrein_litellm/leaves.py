@@ -80,6 +80,8 @@ _KINDS: Final = {
     "video": "video",
     "video_url": "video",
 }
+# Of Google's API, whose parts have no type.
+_FILE_PARTS: Final = frozenset({"fileData", "file_data"})
 # No path of a value begins with a number.
 _NAME_OF: Final = -1
 
@@ -167,6 +169,8 @@ def leaves(container: Any, key: Any, path: Path, max_depth: int, *, numbered: bo
     kind = member(value, "type")
     if isinstance(kind, str) and kind in _KINDS:
         yield Leaf(path, None, key, "", _KINDS[kind])
+    elif key in _FILE_PARTS:
+        yield Leaf(path, None, key, "", "file")
     for name, _ in children:
         if not _NAME.fullmatch(str(name)):
             yield Leaf((_NAME_OF, *path, name), None, name, str(name))

@@ -44,7 +44,7 @@ _NOT_SAID: Final = frozenset(
 # Where an answer stands, in whichever API.
 _ANSWERS: Final = frozenset({"candidates", "choices", "content", "data", "output"})
 # What the provider adds out of its own memory, and nobody here sees.
-_STORED: Final = ("conversation", "previous_response_id")
+_STORED: Final = ("cachedContent", "cached_content", "conversation", "previous_response_id")
 _FILES: Final = {"file": "audio", "image": "image", "mask": "image"}
 
 

@@ -10,7 +10,20 @@ from typing import Final, Literal, NamedTuple
 
 from checkrein import SettingsError
 
-__all__ = ["UNCOVERED", "Uncovered", "allowed", "check_names", "governed", "uncovered_call", "uncovered_path"]
+__all__ = [
+    "SESSION",
+    "UNCOVERED",
+    "Uncovered",
+    "allowed",
+    "check_names",
+    "governed",
+    "uncovered_call",
+    "uncovered_path",
+]
+
+
+SESSION: Final = "realtime"
+"""The name of every websocket, whatever its address."""
 
 
 class Uncovered(NamedTuple):
@@ -145,7 +158,7 @@ UNCOVERED: Final = (
     ),
     Uncovered(
         "realtime",
-        "all of a session",
+        "all of a session: every websocket",
         rf"{_V}/realtime(?:/.*)?|/vertex_ai/live",
         (
             "_arealtime",

@@ -62,7 +62,6 @@ ANSWERING = [
     "images",
     "image edits",
 ]
-STREAMING = ["completions", "messages", "messages over a bridge", "responses", "generateContent"]
 
 
 def send(proxy, name, person, text, model=None, **more):
@@ -175,15 +174,6 @@ def test_the_arguments_of_a_tool_call_are_an_answer_too(proxy, name):
     assert answer.status_code == 200, answer.text
     assert SSN not in answer.text
     assert "[REDACTED:ssn]" in answer.text
-
-
-@pytest.mark.parametrize("name", STREAMING)
-def test_what_cannot_be_held_back_does_not_stream(proxy, name):
-    path, model, body = ENDPOINTS[name]
-    path = path.replace(":generateContent", ":streamGenerateContent?alt=sse")
-    answer = proxy.post(path, "enterprise", model=model, stream=True, **body("hello"))
-    assert "unsupported_request.stream" in told(answer)["message"]
-    assert proxy.upstream.requests == []
 
 
 # Where each API has what a policy sets.
@@ -468,3 +458,59 @@ def test_several_models_do_not_stream(proxy, more):
     answer = proxy.chat("enterprise", "hi", model="gpt-4o,gpt-4o-mini", **more)
     assert "unsupported_request.several_models" in told(answer)["message"]
     assert proxy.upstream.requests == []
+
+
+WAYS = ["completions", "messages over a bridge", "responses", "embeddings", "images", "speech"]
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_fallback_to_a_forbidden_model_is_stopped_on_every_endpoint(proxy, name):
+    answer = send(proxy, name, "pro", "hello", "sick-vault")
+    assert "model.forbidden" in told(answer)["message"]
+    assert proxy.upstream.requests == []
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_fallback_that_is_permitted_gets_the_redacted_prompt_on_every_endpoint(proxy, name):
+    answer = send(proxy, name, "pro", f"my number is {SSN}", "sick")
+    assert answer.status_code == 200, answer.text
+    assert {request.body["model"] for request in proxy.upstream.requests} == {"gpt-4o-mini"}
+    assert SSN not in sent(proxy)
+    assert all(SSN.encode() not in request.raw for request in proxy.sick.requests)
+
+
+@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("fallback", ["vault", {"model": "vault"}, {"model": "deployment-vault"}])
+def test_a_callers_own_fallback_is_judged_on_every_endpoint(proxy, name, fallback):
+    answer = send(proxy, name, "pro", "hello", "sick", fallbacks=[fallback])
+    assert answer.status_code == 403, answer.text
+    assert proxy.upstream.requests == []
+
+
+@pytest.mark.parametrize("name", ["completions", "messages over a bridge", "responses", "embeddings"])
+def test_a_callers_fallback_with_another_prompt_is_refused_up_front(proxy, name):
+    key = {"completions": "prompt", "messages over a bridge": "system"}.get(name, "input")
+    answer = send(
+        proxy, name, "enterprise", "hello", "sick", fallbacks=[{"model": "gpt-4o", key: "FORBIDDEN"}]
+    )
+    assert told(answer)["message"].startswith("denied by policy: unsupported_request.fallbacks")
+    assert proxy.upstream.requests == proxy.sick.requests == []
+
+
+@pytest.mark.parametrize("name", ["completions", "responses", "messages"])
+def test_a_cached_answer_is_judged_for_whoever_gets_it_on_every_endpoint(proxy, name):
+    proxy.upstream.reply = f"it is {SSN}"
+    answers = [
+        send(proxy, name, person, f"cached {name}", cache={"use-cache": True})
+        for person in ("enterprise", "pro", "enterprise")
+    ]
+    assert [SSN in one.text for one in answers] == [True, False, True]
+
+
+def test_a_file_of_googles_is_told_as_one(proxy):
+    part = {"fileData": {"mimeType": "application/pdf", "fileUri": "https://files.example/x y"}}
+    answer = send(
+        proxy, "generateContent", "enterprise", "hi", contents=[{"parts": [part]}], cachedContent="c/1"
+    )
+    context = proxy.records(answer)[1]["input"]["context"]
+    assert [one["kind"] for one in context["uninspected"]] == ["file", "stored"]

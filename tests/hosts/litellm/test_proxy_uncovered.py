@@ -94,7 +94,20 @@ def test_whoever_is_not_known_is_told_so_by_the_proxy(proxy):
     assert "checkrein" not in str(answer.headers)
 
 
-def test_a_session_in_real_time_is_refused_before_it_begins(proxy):
+SOCKETS = [
+    "/v1/realtime?model=gpt-4o",
+    "/v1/responses?model=gpt-4o",
+    "/openai/v1/realtime?model=gpt-4o",
+    "/openai/v1/whatever",
+    "/deepgram/listen",
+    "/vertex_ai/live",
+    "/chat/completions",
+    "/nothing/at/all",
+]
+
+
+@pytest.mark.parametrize("path", SOCKETS)
+def test_a_session_is_refused_before_it_begins_whatever_its_address(proxy, path):
     headers = {
         "Authorization": "Bearer sk-test-enterprise",
         "Connection": "Upgrade",
@@ -102,7 +115,7 @@ def test_a_session_in_real_time_is_refused_before_it_begins(proxy):
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
-    answer = httpx.get(f"{proxy.url}/v1/realtime?model=gpt-4o", headers=headers, timeout=30)
+    answer = httpx.get(f"{proxy.url}{path}", headers=headers, timeout=30)
     assert reasons(answer) == ["uncovered.realtime"]
     assert proxy.upstream.requests == []
 
