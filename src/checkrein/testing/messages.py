@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from .completions import JSON, InvalidRequestError, Message, new_id, pieces, required, usage_of, words_in
 
-__all__ = ["count_message_tokens", "generate_content", "message"]
+__all__ = ["count_message_tokens", "generate_content", "message", "stream_content"]
 
 _STOPS: Final = {"length": "max_tokens", "stop": "end_turn", "tool_calls": "tool_use"}
 _FINISHES: Final = {"content_filter": "SAFETY", "length": "MAX_TOKENS"}
@@ -80,6 +80,24 @@ def generate_content(body: Mapping[str, Any], messages: Sequence[Message], _: in
             "totalTokenCount": usage["total_tokens"],
         },
     }
+
+
+def stream_content(body: Mapping[str, Any], messages: Sequence[Message], size: int) -> Iterator[JSON]:
+    """Answer Google's `models/NAME:streamGenerateContent`; otherwise as for `generate_content`."""
+    whole = generate_content(body, messages, size)
+    (candidate,) = whole["candidates"]
+    head = {key: whole[key] for key in ("modelVersion", "responseId")}
+    parts = candidate["content"]["parts"]
+    told = [{"text": one} for part in parts for one in pieces(part.get("text", ""), size)]
+    told += [part for part in parts if "text" not in part]
+
+    def events() -> Iterator[JSON]:
+        for part in told:
+            yield {"candidates": [{"content": {"role": "model", "parts": [part]}, "index": 0}], **head}
+        ended = {**candidate, "content": {"role": "model", "parts": [{"text": ""}]}}
+        yield {**whole, "candidates": [ended]}
+
+    return events()
 
 
 def _message_events(answer: JSON, size: int) -> Iterator[JSON]:

@@ -265,7 +265,8 @@ class _Connection(BaseHTTPRequestHandler):
             self.traffic.count(chunks=1)
             self.wfile.write(_chunk(f"{name}data: {json.dumps(event)}\n\n"))
         if self._let_through(number):
-            done = b"" if "type" in event else _chunk("data: [DONE]\n\n")
+            # OpenAI's older APIs alone end so: what Anthropic and the responses say has a type.
+            done = b"" if {"type", "candidates"} & event.keys() else _chunk("data: [DONE]\n\n")
             self._finish(done + b"0\r\n\r\n")
 
     def _begin(self, status: int, headers: Mapping[str, Any]) -> None:

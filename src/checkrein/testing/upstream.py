@@ -10,13 +10,15 @@ from typing import Any, Final, Self
 
 from .completions import InvalidRequestError, Message, chat, complete, embed, read_reply, strings_of
 from .media import draw, moderate, rerank, speak, transcribe
-from .messages import count_message_tokens, generate_content, message
+from .messages import count_message_tokens, generate_content, message, stream_content
 from .responses import respond
 from .serving import Answer, Failure, Server, Traffic, UpstreamRequest, failure
 
 __all__ = ["Upstream"]
 
-_ANSWERS: Final[Mapping[str, Callable[[Mapping[str, Any], Sequence[Message], int], Answer]]] = {
+_Answerer = Callable[[Mapping[str, Any], Sequence[Message], int], Answer]
+
+_ANSWERS: Final[Mapping[str, _Answerer]] = {
     "/v1/audio/speech": speak,
     "/v1/audio/transcriptions": transcribe,
     "/v1/chat/completions": chat,
@@ -30,7 +32,11 @@ _ANSWERS: Final[Mapping[str, Callable[[Mapping[str, Any], Sequence[Message], int
     "/v1/rerank": rerank,
     "/v1/responses": respond,
 }
-_GENERATE: Final = ":generateContent"
+# Google's API names the model in the path.
+_GENERATE: Final[Mapping[str, _Answerer]] = {
+    ":generateContent": generate_content,
+    ":streamGenerateContent": stream_content,
+}
 # What is sent there is a form with a file.
 _FORMS: Final = frozenset({"/v1/audio/transcriptions", "/v1/images/edits"})
 
@@ -50,7 +56,8 @@ class Upstream:
     It answers `/v1/chat/completions` and `/v1/completions` (streamed or not, `n` choices), `/v1/responses`
     (streamed or not), `/v1/embeddings`, `/v1/images/generations`, `/v1/images/edits`, `/v1/moderations`,
     `/v1/rerank`, `/v1/audio/speech`, `/v1/audio/transcriptions` and `/v1/models`; Anthropic's `/v1/messages`
-    (streamed or not) and its `count_tokens`; Google's `...:generateContent`. Its tokens are words. A reply is
+    (streamed or not) and its `count_tokens`; Google's `...:generateContent` and
+    `...:streamGenerateContent`. Its tokens are words. A reply is
 
     * a string: the text;
     * `{"name": ..., "arguments": {...}}`: a tool call; arguments that are a string go out unchanged;
@@ -229,7 +236,7 @@ class Upstream:
         if path == "/v1/models":
             models = [{"id": one, "object": "model", "created": 0, "owned_by": "test"} for one in self.models]
             return {"object": "list", "data": models}
-        answer = generate_content if path.endswith(_GENERATE) else _ANSWERS.get(path)
+        answer = _GENERATE.get(path[path.rfind(":") :]) if ":" in path else _ANSWERS.get(path)
         if answer is None:
             return failure(404, f"no such path: {path}")
         try:
