@@ -59,6 +59,7 @@ _ALL: Final = (
         calls=("atext_completion", "text_completion"),
         content=("prompt",),
         limits=_CHAT_LIMITS,
+        streams=True,
     ),
     Endpoint(
         operation="messages",
@@ -66,6 +67,7 @@ _ALL: Final = (
         content=("system", "messages"),
         own=_METADATA,
         limits=_CHAT_LIMITS,
+        streams=True,
     ),
     Endpoint(
         operation="responses",
@@ -73,6 +75,7 @@ _ALL: Final = (
         content=("instructions", "input"),
         own=_METADATA,
         limits=("max_output_tokens",),
+        streams=True,
     ),
     Endpoint(
         operation="generate_content",
@@ -84,6 +87,7 @@ _ALL: Final = (
         ),
         content=("systemInstruction", "system_instruction", "contents"),
         limits=("generationConfig.maxOutputTokens", "config.maxOutputTokens", "config.max_output_tokens"),
+        streams=True,
     ),
     Endpoint(operation="embeddings", calls=("aembedding", "embedding"), content=("input",), answers=False),
     # The hook gets the prompt as a message, and LiteLLM reads it back from there.

@@ -18,9 +18,11 @@ from litellm.types.utils import (
 
 from .denial import CallDenied
 
-__all__ = ["reply_to"]
+__all__ = ["reply_to", "takes_text"]
 
-_FORMS: Final = ("response_format", "text_format", "text")
+_FORMS: Final = ("output_config", "output_format", "response_format", "text_format", "text")
+_GENERATION: Final = ("config", "generationConfig")
+_SCHEMAS: Final = ("responseJsonSchema", "responseSchema", "response_json_schema", "response_schema")
 _CHOICES: Final = ("function_call", "tool_choice")
 _FREE: Final = frozenset({"auto", "none"})
 
@@ -33,9 +35,7 @@ def reply_to(denied: CallDenied, operation: str, data: Mapping[str, Any]) -> Any
         operation: what kind of call it was.
         data: the call's parameters: who asks for a schema or forces a tool gets the exception.
     """
-    if any(_has_shape(data.get(name)) for name in _FORMS) or any(
-        _forces(data.get(name)) for name in _CHOICES
-    ):
+    if not takes_text(data):
         return None
     told = dict(denied.provider_specific_fields)
     text, end = str(denied), "content_filter"
@@ -54,6 +54,20 @@ def reply_to(denied: CallDenied, operation: str, data: Mapping[str, Any]) -> Any
     return ModelResponse(model=model, choices=[Choices(index=0, message=message, finish_reason=end)])
 
 
+def takes_text(data: Mapping[str, Any]) -> bool:
+    """Whether a text can answer a call: none who asks for a schema or forces a tool could read it.
+
+    Args:
+        data: the call's parameters.
+    """
+    if any(_has_shape(data.get(name)) for name in _FORMS) or any(
+        _forces(data.get(name)) for name in _CHOICES
+    ):
+        return False
+    google = [data[name] for name in _GENERATION if isinstance(data.get(name), Mapping)]
+    return not any(one.get(name) for one in google for name in _SCHEMAS)
+
+
 def _has_shape(value: Any) -> bool:
     if isinstance(value, Mapping):
         inner = value.get("format")
@@ -62,4 +76,5 @@ def _has_shape(value: Any) -> bool:
 
 
 def _forces(choice: Any) -> bool:
-    return bool(choice) and not (isinstance(choice, str) and choice in _FREE)
+    kind = choice.get("type") if isinstance(choice, Mapping) else choice
+    return bool(choice) and not (isinstance(kind, str) and kind in _FREE)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from .calls import Call
 from .denial import CALL_ID_HEADER, DECISION_ID_HEADER, CallDenied
+from .streaming_frame import denial_frame
 
 __all__ = [
     "FAILED_OPEN_HEADER",
@@ -32,6 +33,7 @@ Send = Callable[[Message], Awaitable[None]]
 _MESSAGES: Final = "/v1/messages"
 _GATEWAY: Final = "/claude_code_gateway"
 _ERROR: Final = 400
+_STREAM: Final = b"text/event-stream"
 _telling: ContextVar[Telling | None] = ContextVar("telling", default=None)
 
 
@@ -93,7 +95,7 @@ class Telling:
     """Sends the answer of one request on, with what is to be told of its call.
 
     LiteLLM words a denial differently from endpoint to endpoint, and forgets half of it on some. An error of
-    a call that was denied is the denial, whatever LiteLLM makes of it.
+    a call that was denied is the denial, whatever LiteLLM makes of it; so is the last frame of its stream.
 
     Args:
         send: the client.
@@ -105,6 +107,8 @@ class Telling:
         self._send = send
         self._path = path
         self._replaced = False
+        self._streams = False
+        self._frames = 0
 
     def begin(self) -> None:
         """From here on, calls of this request are known by it."""
@@ -118,9 +122,24 @@ class Telling:
                 self._replaced = True
                 await self.refuse(CallDenied(denial), "http.response")
                 return
+            self._streams = _is_stream(message.get("headers", ()))
             message = {**message, "headers": _with(message.get("headers", ()), headers_of(self.call))}
+        if self._streams and not self._replaced and message["type"] == "http.response.body":
+            self._frames += 1
+            await self.cut()
         if not self._replaced:
             await self._send(message)
+
+    async def cut(self) -> bool:
+        """End a stream of a call that was denied meanwhile; whether it has ended so."""
+        denial = self.call.denial if self.call is not None else None
+        if denial is None or not self._streams:
+            return False
+        if not self._replaced:
+            self._replaced = True
+            body = denial_frame(CallDenied(denial), self._path, self._frames - 1)
+            await self._send({"type": "http.response.body", "body": body})
+        return True
 
     async def refuse(self, denial: CallDenied, kind: str) -> None:
         """Send a denial.
@@ -134,6 +153,10 @@ class Telling:
         told = {**own, "content-type": "application/json", "content-length": str(len(body))}
         await self._send({"type": f"{kind}.start", "status": denial.status_code, "headers": _with((), told)})
         await self._send({"type": f"{kind}.body", "body": body})
+
+
+def _is_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(name.lower() == b"content-type" and value.startswith(_STREAM) for name, value in headers)
 
 
 def _with(headers: Iterable[tuple[bytes, bytes]], more: dict[str, str]) -> list[tuple[bytes, bytes]]:
