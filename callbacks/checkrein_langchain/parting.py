@@ -9,12 +9,12 @@ or the text is held as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
+from .elements import Element, Run, are_apart, shape_of_thought
 from .reading import is_word
 
 __all__ = ["Parted", "Parts", "UnevenError"]
@@ -22,8 +22,6 @@ __all__ = ["Parted", "Parts", "UnevenError"]
 # What tells how to read a chunk, and is added up to itself.
 _ABOUT: Final = ("model_provider", "output_version")
 _TEXTS: Final = (None, "text", "output_text")
-# Blocks that may be shown empty before their time. A tool's could be taken for a call.
-_THOUGHTS: Final = ("reasoning", "thinking")
 
 Content = list[str | dict[str, Any]]
 
@@ -44,40 +42,6 @@ class Parted(NamedTuple):
     rest: ChatGenerationChunk | None
 
 
-@dataclass(slots=True)
-class _Run:
-    """Text that stands together."""
-
-    number: int
-    size: int = 0
-    gone: int = 0
-    entries: list[_Entry] = field(default_factory=list)
-    current: int = 0
-
-
-@dataclass(slots=True)
-class _Entry:
-    """One element of the content that all chunks add up to.
-
-    Args:
-        shape: how it is shown without its text; a string's is "", and None is what cannot be shown early.
-        early: whether its text may leave before the end.
-        run: the run that it is text of, or None.
-        id: the block's, if it has one.
-        end: where its text ends in the run.
-        shown: whether a reader has seen its place.
-        kept: text that may leave and waits for the end.
-    """
-
-    shape: str | dict[str, Any] | None
-    early: bool
-    run: _Run | None = None
-    id: Any = None
-    end: int = 0
-    shown: bool = False
-    kept: list[str] = field(default_factory=list)
-
-
 class Parts:
     """The parts of one answer.
 
@@ -89,9 +53,9 @@ class Parts:
         self.uneven = False
         self._whole = False
         self._listed = False
-        self._entries: list[_Entry] = []
-        self._keyed: dict[Any, _Entry] = {}
-        self._runs: list[_Run] = []
+        self._elements: list[Element] = []
+        self._keyed: dict[Any, Element] = {}
+        self._runs: list[Run] = []
         self._early = True
         self._next = 0
         self._id: str | None = None
@@ -142,7 +106,7 @@ class Parts:
             text: a piece of it, as it may leave.
         """
         given: list[ChatGenerationChunk] = []
-        for entry, piece in self._split(self._runs[run], text):
+        for entry, piece in self._runs[run].split(text):
             if not entry.early:
                 entry.kept.append(piece)
             elif isinstance(entry.shape, dict):
@@ -165,13 +129,13 @@ class Parts:
             UnevenError: what was held is not what was parted.
         """
         for number, text in rests.items():
-            for entry, piece in self._split(self._runs[number], text):
+            for entry, piece in self._runs[number].split(text):
                 entry.kept.append(piece)
         if self._whole and whole is not None and not self._runs:
             return [whole]
         last = whole or self._chunk("")
         chunks: list[ChatGenerationChunk] = []
-        entries = self._entries
+        entries = self._elements
         if entries and entries[0].shape is None and entries[0].run is not None and entries[0].early:
             text = "".join(entries[0].kept)
             chunks += [self._chunk(text)] if text else []
@@ -189,9 +153,9 @@ class Parts:
     # The elements of the content
 
     def _string(self, text: str) -> tuple[int, str]:
-        if not self._entries:
-            self._add(_Entry(None, early=True, run=self._run()))
-        return self._grow(self._entries[-1], text)
+        if not self._elements:
+            self._add(Element(None, early=True, run=self._run_of_text()))
+        return self._elements[-1].grow(text)
 
     def _element(self, element: Any, texts: list[tuple[int, str]], rest: Content) -> None:
         if isinstance(element, str):
@@ -201,56 +165,58 @@ class Parts:
         key = block.get("index")
         key = key if isinstance(key, int) or (isinstance(key, str) and key.startswith("lc_")) else None
         text = block.get("text") if block.get("type") in _TEXTS else None
+        # An index is shown early only where it is no text.
+        self._early = self._early and not (isinstance(key, str) and not is_word(key))
         entry = self._keyed.get(key) if key is not None else None
         if entry is not None:
             self._go_on(entry, block, text, texts, rest)
         elif isinstance(text, str):
             self._begin_text(key, block, text, texts, rest)
         else:
-            shape = _shape_of_thought(block) if key is not None else None
+            shape = shape_of_thought(block) if key is not None else None
             self._early = self._early and shape is not None
-            self._add(_Entry(shape, early=False, id=block.get("id")), key)
+            self._add(Element(shape, early=False, id=block.get("id")), key)
             rest.append(element)
 
     def _bare_string(self, text: str, texts: list[tuple[int, str]], rest: Content) -> None:
-        last = self._entries[-1] if self._entries else None
+        last = self._elements[-1] if self._elements else None
         if last is None or last.shape != "":
             self._early = False
-            last = _Entry("", early=False, run=self._run())
+            last = Element("", early=False, run=self._run_of_text())
             self._add(last)
             rest.append("")
-        texts.append(self._grow(last, text))
+        texts.append(last.grow(text))
 
     def _begin_text(
         self, key: Any, block: dict[str, Any], text: str, texts: list[tuple[int, str]], rest: Content
     ) -> None:
         told = {name: block[name] for name in ("type", "index") if block.get(name) is not None}
         plain = block.keys() <= {"type", "text", "index"}
-        last = self._entries[-1] if self._entries else None
+        last = self._elements[-1] if self._elements else None
         if key is None and plain and last is not None and last.shape == told and last.run is not None:
-            texts.append(self._grow(last, text))
+            texts.append(last.grow(text))
             return
         # What has no index cannot be added to: all of it leaves at once.
         self._early = self._early and (key is not None or plain)
-        entry = _Entry(told if self._early else None, self._early, self._run(), block.get("id"))
+        entry = Element(told if self._early else None, self._early, self._run_of_text(), block.get("id"))
         self._add(entry, key)
         rest.append({**block, "text": ""})
         if text:
-            texts.append(self._grow(entry, text))
+            texts.append(entry.grow(text))
 
     def _go_on(
-        self, entry: _Entry, block: dict[str, Any], text: Any, texts: list[tuple[int, str]], rest: Content
+        self, entry: Element, block: dict[str, Any], text: Any, texts: list[tuple[int, str]], rest: Content
     ) -> None:
         if entry.run is None:
-            self.uneven = isinstance(text, str) or _differ(entry.id, block.get("id"))
+            self.uneven = isinstance(text, str) or are_apart(entry.id, block.get("id"))
             entry.id = entry.id or block.get("id")
             rest.append(block)
             return
         kind = block.get("type")
         if (
-            _differ(entry.id, block.get("id"))
+            are_apart(entry.id, block.get("id"))
             or kind not in _TEXTS
-            or (text and self._entries[-1] is not entry)
+            or (text and self._elements[-1] is not entry)
         ):
             self.uneven = True
             return
@@ -258,53 +224,30 @@ class Parts:
         if not block.keys() <= {"type", "text", "index"}:
             rest.append({**block, "text": ""} if isinstance(text, str) else block)
         if isinstance(text, str) and text:
-            texts.append(self._grow(entry, text))
+            texts.append(entry.grow(text))
 
-    def _add(self, entry: _Entry, key: Any = None) -> None:
-        self._entries.append(entry)
+    def _add(self, entry: Element, key: Any = None) -> None:
+        self._elements.append(entry)
         if key is not None:
             self._keyed[key] = entry
         if entry.run is not None:
-            entry.run.entries.append(entry)
+            entry.run.elements.append(entry)
 
-    def _run(self) -> _Run:
+    def _run_of_text(self) -> Run:
         """The run that a text belongs to which begins now."""
-        before = self._entries[-1].run if self._entries else None
+        before = self._elements[-1].run if self._elements else None
         if before is not None:
             return before
-        self._runs.append(_Run(len(self._runs)))
+        self._runs.append(Run(len(self._runs)))
         return self._runs[-1]
-
-    def _grow(self, entry: _Entry, text: str) -> tuple[int, str]:
-        assert entry.run is not None  # noqa: S101 -- only text grows
-        entry.run.size += len(text)
-        entry.end = entry.run.size
-        return entry.run.number, text
 
     # The chunks that leave
 
-    def _split(self, run: _Run, text: str) -> list[tuple[_Entry, str]]:
-        """Where a piece of a run belongs; where it was changed, that is only nearly known, and only there."""
-        pieces: list[tuple[_Entry, str]] = []
-        while text:
-            entry = run.entries[run.current]
-            if run.current + 1 < len(run.entries):
-                room = entry.end - run.gone
-                if room <= 0:
-                    run.current += 1
-                    continue
-            else:
-                room = len(text)
-            pieces.append((entry, text[:room]))
-            run.gone += len(text[:room])
-            text = text[room:]
-        return pieces
-
-    def _shown_before(self, entry: _Entry) -> Content:
+    def _shown_before(self, entry: Element) -> Content:
         """The places of what stands before, so that a reader's sum has them in their order."""
         shapes: Content = []
-        while self._next < len(self._entries) and self._entries[self._next] is not entry:
-            before = self._entries[self._next]
+        while self._next < len(self._elements) and self._elements[self._next] is not entry:
+            before = self._elements[self._next]
             if isinstance(before.shape, dict) and not before.shown and "index" in before.shape:
                 shapes.append({**before.shape, "text": ""} if before.run is not None else before.shape)
                 before.shown = True
@@ -315,7 +258,7 @@ class Parts:
         message = AIMessageChunk(content=content, id=self._id, response_metadata=dict(self._about))
         return ChatGenerationChunk(message=message)
 
-    def _filled(self, entries: list[_Entry], held: Content) -> Content:
+    def _filled(self, entries: list[Element], held: Content) -> Content:
         """What was held of the content, with what is left of the texts."""
         if len(held) < len(entries) or (len(held) > len(entries) and not self.uneven):
             raise UnevenError(f"`{len(held)}` elements of content were held of `{len(entries)}`")
@@ -349,19 +292,3 @@ def _is_bare(chunk: ChatGenerationChunk, message: AIMessageChunk) -> bool:
         or message.__pydantic_extra__
         or message.response_metadata.keys() - set(_ABOUT)
     )
-
-
-def _differ(one: Any, other: Any) -> bool:
-    """Whether LangChain would take two blocks of one index apart."""
-    return bool(one and other and one != other)
-
-
-def _shape_of_thought(block: Mapping[str, Any]) -> dict[str, Any] | None:
-    kind = block.get("type")
-    if kind not in _THOUGHTS:
-        return None
-    shape: dict[str, Any] = {"type": kind, "index": block["index"]}
-    shape |= {key: "" for key in ("reasoning", "thinking") if isinstance(block.get(key), str)}
-    if isinstance(block.get("summary"), list):
-        shape["summary"] = []
-    return shape

@@ -126,6 +126,15 @@ def test_a_finding_that_stands_in_a_block_that_cannot_be_added_to_is_found(strea
     assert "¤" not in repr(chunks)
 
 
+@pytest.mark.parametrize(
+    "make", [text, lambda value, index: block("reasoning", index, reasoning=value)], ids=["text", "reasoning"]
+)
+def test_an_index_that_is_text_is_judged_as_text(stream, make):
+    chunks = stream(make(LONG, f"lc_ {SECRET}"), text(LONG, "lc_1"))
+
+    assert "¤" not in repr(chunks)
+
+
 def test_blocks_without_an_index_leave_early_as_well(stream, add_up):
     chunks = stream(*[text("word ") for _ in range(40)], text(SECRET), *[text("word ") for _ in range(40)])
 
