@@ -15,6 +15,7 @@ from litellm.proxy._types import UserAPIKeyAuth
 from checkrein import Entity, SettingsError
 
 from .denial import CallDenied
+from .peeking import RESOURCES, is_mcp, peeked
 from .telling import Telling
 from .uncovered import SESSION, allowed, uncovered_path
 
@@ -90,6 +91,9 @@ class Gate:
         telling.begin()
         # Whatever its address: no hook sees what a websocket says.
         name = uncovered_path(route) if scope["type"] == "http" else SESSION
+        if name is None and scope.get("method") == "POST" and is_mcp(route):
+            judged, receive = await peeked(receive, self._asker.pep.settings.limits.text)
+            name = None if judged else RESOURCES
         # Without a key the proxy itself says no.
         key = await _authenticated(scope) if name is not None else None
         if name is not None and key is not None:

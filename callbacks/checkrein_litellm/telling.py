@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from .calls import Call
 from .denial import CALL_ID_HEADER, DECISION_ID_HEADER, CallDenied
+from .peeking import is_mcp
 from .streaming_frame import denial_frame
 
 __all__ = [
@@ -122,7 +123,8 @@ class Telling:
                 self._replaced = True
                 await self.refuse(CallDenied(denial), "http.response")
                 return
-            self._streams = _is_stream(message.get("headers", ()))
+            # To a client of MCP a denial is the result of its call: one message, which LiteLLM words.
+            self._streams = _is_stream(message.get("headers", ())) and not is_mcp(self._path)
             message = {**message, "headers": _with(message.get("headers", ()), headers_of(self.call))}
         if self._streams and not self._replaced and message["type"] == "http.response.body":
             self._frames += 1

@@ -142,6 +142,8 @@ UNCOVERED: Final = (
         r"(?:/v1beta)?/interactions(?:/.*)?",
         ("acancel_interaction", "acreate_interaction", "adelete_interaction", "aget_interaction"),
     ),
+    # Known by what is asked for, not by the address: that is one for tools, too.
+    Uncovered("mcp_resources", "resources and prompts of MCP servers", "(?!)"),
     Uncovered("ocr", "documents and what is read in them", rf"{_V}/ocr", ("aocr", "ocr")),
     Uncovered(
         "pass_through",

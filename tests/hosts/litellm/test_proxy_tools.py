@@ -122,3 +122,38 @@ def test_a_tool_that_a_model_calls_through_the_proxy_is_judged(proxy):
     ]
     proxy.chat("pro", "hi", tools=tools)
     assert proxy.tools.calls == []
+
+
+OTHERS = [
+    "resources/list",
+    "resources/read",
+    "prompts/list",
+    "prompts/get",
+    "completion/complete",
+    "x",
+    5,
+    None,
+]
+
+
+@pytest.mark.parametrize("method", OTHERS)
+@pytest.mark.parametrize("path", ["/mcp/", "/desk/mcp", "/mcp/proxy"])
+def test_what_is_no_tool_is_refused(proxy, method, path):
+    told = rpc(proxy, "enterprise", method, path, uri="note://1", name="x")
+    assert told["error"]["provider_specific_fields"]["reasons"] == ["uncovered.mcp_resources"]
+
+
+def test_nothing_hides_among_several_messages(proxy):
+    headers = {"Authorization": "Bearer sk-test-enterprise", "Accept": "application/json, text/event-stream"}
+    messages = [
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/list"},
+        {"jsonrpc": "2.0", "id": 2, "method": "resources/read", "params": {"uri": "note://1"}},
+    ]
+    answer = httpx.post(f"{proxy.url}/mcp/", json=messages, headers=headers, timeout=30)
+    assert answer.status_code == 403
+
+
+def test_a_message_over_the_limit_is_refused(proxy):
+    told = rpc(proxy, "enterprise", "tools/call", name="desk-look_up", arguments={"who": "x" * 21_000})
+    assert "uncovered.mcp_resources" in json.dumps(told)
+    assert proxy.tools.calls == []
