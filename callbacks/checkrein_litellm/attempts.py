@@ -70,7 +70,9 @@ class RoutedPassage(Passage):
                 data[key] = self.kept[key]
             elif asked.get(key) is not None and key in self.keys:
                 data[key] = asked[key]
-        data |= {key: value for key, value in given.items() if key in self.keys or key in self.written}
+        # A fallback may bring messages where there were none.
+        read = {*self.keys, *self.written, "messages"}
+        data |= {key: value for key, value in given.items() if key in read}
         own = params.get("tools")
         if own and given.get("tools"):
             data["tools"] = [*own, *given["tools"]]

@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any, Final
 
 import litellm
+from litellm.exceptions import GuardrailRaisedException
 
 from checkrein import EnforcementPoint, Entity
 from checkrein.flow import Flow, arun, run
@@ -163,6 +164,8 @@ class PolicyClient:
             sent = yield from passage.safely(self._prepared(passage, tried), tried)
             try:
                 answer = yield Send(function, sent)
+            except GuardrailRaisedException:
+                raise  # nobody goes around somebody else's denial either
             except Exception as error:  # noqa: BLE001 -- whatever it is, LiteLLM would try the next one
                 failure = error
             else:

@@ -182,6 +182,8 @@ class _Gated:
         if context["tokens"]:
             passage.pep.settle(passage.call_id, max(passage.attempt, 1), context["tokens"])
         rest = dict((yield Finish(self._gate, context, surfaces.segments)))
+        if self._gate.decision is not None:
+            passage.check_store(self._gate.decision)
         if self._open:
             return []
         told = {segment.path: segment.text for segment in surfaces.segments}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from litellm.types.router import CredentialLiteLLMParams
@@ -22,6 +22,7 @@ __all__ = [
     "connects",
     "content_keys",
     "copied",
+    "file_names",
     "problem_with",
     "without_connection",
 ]
@@ -43,6 +44,7 @@ _CONNECTION: Final = frozenset(
 _COSTS: Final = frozenset({"input_cost_per_token", "output_cost_per_token"})
 # LiteLLM reads these itself; the two of them that it sends along are text like any other.
 _READ_BY_LITELLM: Final = frozenset({*all_litellm_params, *_CONNECTION}) - {"extra_headers", "headers"}
+_FILES: Final = frozenset({"file", "image", "mask"})
 # By these LiteLLM makes an asynchronous call of a synchronous one: it would answer with a promise.
 _TWISTS: Final = frozenset(
     {
@@ -140,11 +142,21 @@ def copied(data: Mapping[str, Any], endpoint: Endpoint, max_depth: int) -> dict[
     Raises:
         RequestError: it holds what nobody could read, or is nested over the limit.
     """
-    keys = {*content_keys(data, endpoint), "messages"}
+    keys = {*content_keys(data, endpoint), "messages"} - _FILES
     return {
         key: _copied(value, max_depth, key not in endpoint.content) if key in keys else value
         for key, value in data.items()
     }
+
+
+def file_names(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The words that go with files: names and types in tuples, which nothing else reads, by their place."""
+    for key in sorted(_FILES & data.keys()):
+        value = data[key]
+        for number, file in enumerate(value if isinstance(value, list) else [value]):
+            for place, part in enumerate(file if isinstance(file, tuple) else ()):
+                if isinstance(part, str):
+                    yield f"{key}.{number}.{place}", part
 
 
 def _copied(value: Any, depth: int, lenient: bool) -> Any:  # noqa: FBT001 -- handed down unchanged

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
+import litellm
 from litellm.exceptions import GuardrailRaisedException
 from pydantic import BaseModel
 
@@ -22,7 +23,7 @@ from . import facts
 from .denial import CallDenied
 from .deployments import narrowed
 from .endpoints import Endpoint
-from .parameters import content_keys, problem_with
+from .parameters import content_keys, file_names, problem_with
 from .requests import max_tokens_of, tool_names
 from .steps import Count, Decide, Filter
 from .surfaces import Content, Surfaces, answer_surfaces, content_of, request_surfaces
@@ -57,6 +58,7 @@ class Passage:
         said: every text of the request, as it was permitted last.
         permitted: the prompt that may be sent, as it was permitted last.
         answering: whether its answer is on the way: no other model can be called instead.
+        stored: whether LiteLLM's cache keeps the answer, as far as anybody has said.
         denial: the decision that ended it; whatever comes after is denied by it as well.
         let_pass: it cannot be governed, and the settings only monitor.
     """
@@ -73,6 +75,7 @@ class Passage:
     said: frozenset[str] = field(default=frozenset(), repr=False)
     permitted: Content | None = field(default=None, repr=False)
     answering: bool = False
+    stored: bool = True
     denial: Decision | None = None
     let_pass: bool = False
 
@@ -146,6 +149,7 @@ class Passage:
             if decision.changes:
                 self._write(decision, data, surfaces)
                 surfaces = None
+                self.stored = self.stored and not decision.changes.no_store
             target = decision.changes.model
             if target is not None and target != self.model.id:
                 self.model = Entity(type="model", id=target, properties=dict(self.describe(target)))
@@ -200,7 +204,19 @@ class Passage:
         if context["tokens"]:
             self.pep.settle(self.call_id, max(self.attempt, 1), context["tokens"])
         question = self._question(Stage.POST_COMPLETION, self.model, surfaces, context, supports)
-        return self._hold((yield Decide(self.pep, question, self.describe)))
+        decision = self._hold((yield Decide(self.pep, question, self.describe)))
+        self.check_store(decision)
+        return decision
+
+    def check_store(self, decision: Decision) -> None:
+        """Refuse an answer that policy wants kept nowhere, where LiteLLM's cache has it already.
+
+        Raises:
+            CallDenied: it is kept.
+        """
+        if decision.changes.no_store and self.stored and litellm.cache is not None:
+            error = RuntimeError("the answer is in LiteLLM's cache; say `no_store` before the prompt")
+            self._hold(self.pep.report_failure(decision, error))
 
     def outcome(self, answers: Sequence[Any]) -> dict[str, Any]:
         """What policies see of how an answer ended."""
@@ -296,7 +312,10 @@ class Passage:
         return self.pep.settings.limits.depth
 
     def _read(self, data: Mapping[str, Any]) -> Surfaces:
-        return request_surfaces(data, content_keys(data, self.endpoint), self._depth)
+        surfaces = request_surfaces(data, content_keys(data, self.endpoint), self._depth)
+        for key, name in file_names(data):
+            surfaces.add_fixed(key, name)
+        return surfaces
 
     def _context(self, data: Mapping[str, Any], surfaces: Surfaces) -> Flow[dict[str, Any]]:
         tokens = yield Count([segment.text for segment in surfaces.segments])

@@ -24,9 +24,17 @@ def released(passage: Passage, data: Mapping[str, Any], answer: Any) -> Flow[Any
         CallDenied: it must not be given out.
     """
     passage.answering = True
+    passage.stored = passage.stored and _is_stored(data)
     if data.get("stream") and not isinstance(answer, BaseModel | Mapping) and passage.judges_answers:
         return HeldStream(passage, answer, lambda denied: _reply(passage, denied, data))
     return (yield from passage.safely(passage.answered(answer), answer))
+
+
+def _is_stored(data: Mapping[str, Any]) -> bool:
+    """Whether LiteLLM's cache, if there is one, keeps the answer."""
+    control = data.get("cache")
+    refused = isinstance(control, Mapping) and control.get("no-store") is True
+    return data.get("caching") is not False and not refused
 
 
 def replying(passage: Passage, data: Mapping[str, Any], flow: Flow[Any]) -> Flow[Any]:
