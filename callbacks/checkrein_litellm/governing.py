@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
 from litellm.proxy._types import UserAPIKeyAuth
 from pydantic import BaseModel
 
-from checkrein import EnforcementPoint, Entity, Stage
+from checkrein import EnforcementPoint, Stage
 
 from . import facts
+from .asked import TEXT_CHANGES, Asked, context_of, prompt_as_message
 from .asking import Asker, resource_of
 from .calls import Call
 from .denial import CallDenied
@@ -22,7 +21,7 @@ from .endpoints import ENDPOINTS, UNNAMED, Endpoint
 from .gate import passing, query
 from .identity import authenticated
 from .narrowing import narrow, unjudged
-from .requests import max_tokens_of, models_of, problem_of, text_keys, tool_names
+from .requests import models_of, problem_of, text_keys
 from .streaming_proxy import held_back
 from .surfaces import Surfaces, answer_surfaces, content_of, request_surfaces
 from .tools import TOOL_CALLS
@@ -35,23 +34,7 @@ __all__ = ["STAGES", "Governor"]
 STAGES: Final = (Stage.MODEL_SELECTION, Stage.PRE_PROMPT, Stage.POST_COMPLETION)
 """Where the guard asks."""
 
-_BEFORE: Final = frozenset({"limit_tokens", "no_store", "remove_tools", "set_parameters"})
-_TEXT: Final = frozenset({"redact", "replace"})
-# What can be written into an API that nobody here knows.
-_RAW: Final = frozenset({"remove_tools"})
 _UNKNOWN: Final = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What is asked about a request: for which model or deployment, when, and which parameters are read."""
-
-    model: str
-    stages: tuple[Stage, ...]
-    endpoint: Endpoint
-    keys: tuple[str, ...]
-    routable: bool = field(default=False, kw_only=True)
-    deployment: Entity | None = field(default=None, kw_only=True)
 
 
 class Governor:
@@ -146,10 +129,8 @@ class Governor:
         call.keys = tuple(text_keys(data, endpoint))
         call.is_record = "proxy_server_request" not in data and "litellm_logging_obj" not in data
         names = [facts.model_name(name) for name in models_of(data)] or [_UNKNOWN]
-        with _prompt_as_message(data, endpoint):
-            asked = [
-                _Asked(name, STAGES[:2], endpoint, call.keys, routable=len(names) == 1) for name in names
-            ]
+        with prompt_as_message(data, endpoint):
+            asked = [Asked(name, STAGES[:2], endpoint, call.keys, routable=len(names) == 1) for name in names]
             models = [await self._judge(call, data, one) for one in asked]
             content = content_of(data, endpoint.content, self._depth)
         call.permitted = dict.fromkeys(models, content)
@@ -201,7 +182,7 @@ class Governor:
             call.model = model
             return
         stages = STAGES[1:2] if known and deployment is None else STAGES[:2]
-        await self._judge(call, kwargs, _Asked(model, stages, endpoint, call.keys, deployment=deployment))
+        await self._judge(call, kwargs, Asked(model, stages, endpoint, call.keys, deployment=deployment))
         content = content_of(kwargs, endpoint.content, self._depth)
         call.permitted[model] = content
         if deployment is not None:
@@ -212,7 +193,7 @@ class Governor:
         keys = dict.fromkeys((*endpoint.content, *CONVERSATION))
         told = request_surfaces(kwargs, [key for key in keys if key in kwargs], self._depth)
         if not call.said.issuperset(segment.text for segment in told.segments):
-            await self._judge(call, kwargs, _Asked(call.model, STAGES[1:2], endpoint, tuple(keys)))
+            await self._judge(call, kwargs, Asked(call.model, STAGES[1:2], endpoint, tuple(keys)))
 
     async def _release(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], answer: Any) -> None:
         call = self._answered(key, data)
@@ -231,10 +212,8 @@ class Governor:
             call.model = model
             await self._judge_answer(call, answer_surfaces(one, self._depth, call.said), [one])
 
-    async def _judge(self, call: Call, data: MutableMapping[str, Any], asked: _Asked) -> str:
+    async def _judge(self, call: Call, data: MutableMapping[str, Any], asked: Asked) -> str:
         """Ask about a request; gives the model that it may go to."""
-        # Once a deployment is chosen, no other model can be called instead.
-        supports = _RAW if asked.endpoint.raw else _BEFORE | {"route"} if asked.routable else _BEFORE
         model, endpoint = asked.model, asked.endpoint
         surfaces: Surfaces | None = None
         tokens: int | None = None
@@ -247,8 +226,8 @@ class Governor:
                 stage,
                 asked.deployment or model,
                 surfaces,
-                context=_context(call, data, endpoint, tokens),
-                supports=supports | _TEXT if stage.has_text else supports,
+                context=context_of(call, data, endpoint, tokens),
+                supports=asked.supports(stage),
             )
             if decision.changes:
                 told = decision.changes, surfaces, endpoint
@@ -262,7 +241,7 @@ class Governor:
         call.said |= {segment.text for segment in surfaces.segments}
         return model
 
-    def _read(self, data: Mapping[str, Any], asked: _Asked) -> Surfaces:
+    def _read(self, data: Mapping[str, Any], asked: Asked) -> Surfaces:
         surfaces = request_surfaces(data, [key for key in asked.keys if key in data], self._depth)
         if asked.endpoint.raw and query():
             surfaces.add_fixed("query", query())
@@ -276,7 +255,7 @@ class Governor:
         known = call.deployment is not None and call.deployment.id == call.model
         answering = call.deployment if call.deployment is not None and known else call.model
         decision = await self.asker.ask(
-            call, Stage.POST_COMPLETION, answering, surfaces, context=context, supports=_TEXT
+            call, Stage.POST_COMPLETION, answering, surfaces, context=context, supports=TEXT_CHANGES
         )
         if decision.changes:
             self.asker.write(call, decision, partial(write_answer, answers, decision.changes, surfaces))
@@ -292,26 +271,3 @@ class Governor:
     @property
     def _depth(self) -> int:
         return self.asker.pep.settings.limits.depth
-
-
-@contextmanager
-def _prompt_as_message(data: MutableMapping[str, Any], endpoint: Endpoint) -> Iterator[None]:
-    """Keep a picture's prompt in one place: LiteLLM tells it twice, and reads it from the message."""
-    told_twice = endpoint.operation == "image_generation" and "messages" in data
-    prompt = data.pop("prompt", None) if told_twice else None
-    try:
-        yield
-    finally:
-        if prompt is not None:
-            data["prompt"] = data["messages"][0]["content"]
-
-
-def _context(call: Call, data: Mapping[str, Any], endpoint: Endpoint, tokens: int | None) -> dict[str, Any]:
-    estimated = {"prompt_tokens": tokens, "max_tokens": max_tokens_of(data, endpoint)}
-    context: dict[str, Any] = {
-        "tools": tool_names(data),
-        "estimated": {name: count for name, count in estimated.items() if count is not None},
-    }
-    if call.usage:
-        context["usage"] = dict(call.usage)
-    return context

@@ -86,7 +86,7 @@ async def test_each_record_is_redacted_and_a_denied_one_is_left_out(upload):
 
 
 @pytest.mark.parametrize(
-    "body", [{"prompt": "hello", "stream": True}, {"prompt": "hello", "extra_body": {"x": 1}}]
+    "body", [{"prompt": "hello", "knowledge_bases": ["x"]}, {"prompt": "hello", "extra_body": {"x": 1}}]
 )
 async def test_a_record_that_nothing_can_judge_stops_the_upload(upload, body):
     with pytest.raises(CallDenied):

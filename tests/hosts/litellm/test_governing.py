@@ -14,7 +14,7 @@ from litellm.types.utils import CallTypes, Delta, ModelResponse, ModelResponseSt
 
 from checkrein import EnforcementPoint, Settings, Stage
 from checkrein.testing import FailingEngine, StaticEngine, capture_decisions, deny, obligation, permit
-from checkrein_litellm import CallDenied, PolicyGuard
+from checkrein_litellm import AnswerWithheldError, CallDenied, PolicyGuard
 from checkrein_litellm.identity import authenticated, identity_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*ReadOnly.*:UserWarning")
@@ -217,13 +217,13 @@ async def test_a_failure_of_the_provider_in_a_stream_stays_one(made):
         yield chunks_of("x")[0]
         raise litellm.InternalServerError("gone", "p", "m")
 
-    with capture_decisions(pep) as decisions, pytest.raises(litellm.InternalServerError):
+    with capture_decisions(pep) as decisions, pytest.raises(AnswerWithheldError, match="InternalServerError"):
         [one async for one in guard.async_post_call_streaming_iterator_hook(KEY, stream(), data)]
     assert decisions == []
 
 
 async def test_an_endless_stream_of_nothing_ends(made, monkeypatch):
-    monkeypatch.setattr("checkrein_litellm.governing._MAX_CHUNKS", 50)
+    monkeypatch.setattr("checkrein_litellm.streaming._MAX_EVENTS", 50)
     guard, _ = made(StaticEngine(permit()))
     data = await admit(guard, request())
     with pytest.raises(CallDenied) as denied:
