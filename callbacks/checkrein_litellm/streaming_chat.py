@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from checkrein.errors import RequestError
 
 from .leaves import Path, leaves, member
-from .streaming_shape import LOGPROBS, Event, Piece, Step, number_of, own, put, says
+from .streaming_shape import LOGPROBS, Event, Piece, Step, dropped, number_of, own, put, says
 
-__all__ = ["ChatShape", "CompletionShape"]
+__all__ = ["ChoicesShape"]
 
 # An answer's own book-keeping; whatever else stands beside the choices says something.
 _ENVELOPE: Final = frozenset(
@@ -20,16 +20,20 @@ _ENVELOPE: Final = frozenset(
 )
 # What frames a choice.
 _FRAME: Final = frozenset({"delta", "finish_reason", "index", "logprobs"})
-_ROLE: Final = "role"
 _REASONING: Final = "reasoning_content"
+# Where a choice's text flows: of a text completion, and of chat.
+_OWN: Final = ("text",)
+_OF_DELTA: Final = (_REASONING, "content", "refusal")
+# Without text of their own they hold the signature of what was thought.
+_QUIET: Final = frozenset({"provider_specific_fields", "role", "thinking_blocks"})
 _DEPTH: Final = 32
 
 
-class _Choices:
-    """What both have in common."""
+class ChoicesShape:
+    """What a choice thinks, says or refuses flows; calls of tools wait.
 
-    _fields: tuple[str, ...]
-    _quiet: tuple[str, ...] = ()
+    Both APIs have one shape: out of its cache, LiteLLM streams a text completion as chat.
+    """
 
     def __init__(self) -> None:
         self._begun: dict[int, list[Path]] = {}
@@ -46,12 +50,11 @@ class _Choices:
         after = False
         more = any(value for key, value in _members(chunk) if key not in _ENVELOPE)
         for place, choice in enumerate(member(chunk, "choices") or ()):
-            index = number_of(choice, "index", place)
-            steps += self._steps(index, choice)
+            steps += self._steps(number_of(choice, "index", place), choice)
             after = after or bool(member(choice, "finish_reason"))
-            more = more or after or self._more(choice)
+            more = more or after or _says_more(choice)
         tokens = member(chunk, "usage")
-        more = more or (bool(tokens) and not any(text for _, text in steps) and not self._is_nil(tokens))
+        more = more or (bool(tokens) and not any(text for _, text in steps) and not _is_nil(tokens))
         return [Event(chunk, tuple(steps), more, after)]
 
     def close(self) -> None:
@@ -60,23 +63,21 @@ class _Choices:
     def rest(self, event: Event) -> Any:
         """The chunk without its flowing text."""
         rest = own(event.data)
+        dropped(rest)
         for choice in member(rest, "choices") or ():
-            holder = self._holder(choice)
-            for field in self._fields:
-                if isinstance(member(holder, field) if holder is not None else None, str):
-                    put(holder, field, None if field != "text" else "")
-            for key in self._mirrors(event, choice):
-                put(holder, key, None)
-            if member(choice, "logprobs") is not None:
-                put(choice, "logprobs", None)
+            delta = member(choice, "delta")
+            for key in _mirrors(choice):
+                put(delta, key, None)
+            for field in _OF_DELTA:
+                if delta is not None and isinstance(member(delta, field), str):
+                    put(delta, field, None)
+            if isinstance(member(choice, "text"), str):
+                put(choice, "text", "")
         return rest
 
     def silent(self, rest: Any) -> bool:
         """Whether it says a role, an end or the usage, and no more."""
-        known = (_ROLE, *self._fields, *self._quiet)
-        return all(
-            key in known for choice in member(rest, "choices") or () for key, _ in self._besides(choice)
-        )
+        return all(key in _QUIET for choice in member(rest, "choices") or () for key in _besides(choice))
 
     def told(self, rest: Any, max_depth: int) -> Iterator[Piece]:
         """The strings of the choices, which come in pieces, and what some providers say beside them."""
@@ -90,15 +91,13 @@ class _Choices:
     def saying(self, event: Event, path: Path, text: str) -> Any:
         """A chunk with one choice."""
         chunk = event.data
-        choices = member(chunk, "choices")
-        (choice,) = [one for place, one in enumerate(choices) if number_of(one, "index", place) == path[1]][
-            -1:
+        found = [
+            one
+            for place, one in enumerate(member(chunk, "choices"))
+            if number_of(one, "index", place) == path[1]
         ]
-        said = own(choice)
-        put(said, "finish_reason", None)
-        if member(said, "logprobs") is not None:
-            put(said, "logprobs", None)
-        self._say(said, str(path[-1]), self._mirrors(event, said), text)
+        said = own(found[-1])
+        _say(said, str(path[-1]), text)
         changes: dict[str, Any] = {
             key: None for key, value in _members(chunk) if key not in _ENVELOPE and value is not None
         }
@@ -117,100 +116,74 @@ class _Choices:
 
     def _steps(self, index: int, choice: Any) -> Iterator[Step]:
         begun = self._begun.setdefault(index, [])
-        holder = self._holder(choice)
-        for field in self._fields:
-            text = member(holder, field) if holder is not None else None
-            if not isinstance(text, str) or not text:
-                continue
-            path = self._path(index, field)
-            if field != _REASONING:
+        for path, text in _flowing(index, choice):
+            if path[-1] != _REASONING:
                 yield from ((one, None) for one in begun if one[-1] == _REASONING)
             if path not in begun:
                 begun.append(path)
             yield path, text
 
-    def _more(self, choice: Any) -> bool:
-        """Whether a choice says anything besides."""
-        return any(
-            key not in self._fields and not self._is_mirror(choice, key) for key, _ in self._besides(choice)
-        )
 
-    def _besides(self, choice: Any) -> list[tuple[str, Any]]:
-        """What a choice holds besides its frame."""
-        holder = self._holder(choice)
-        found = _members(choice) if holder is choice else [*_members(choice), *_members(holder)]
-        return [(key, value) for key, value in found if value and key not in _FRAME]
+def _flowing(index: int, choice: Any) -> Iterator[tuple[Path, str]]:
+    delta = member(choice, "delta")
+    for field in _OF_DELTA:
+        text = member(delta, field) if delta is not None else None
+        if isinstance(text, str) and text:
+            yield ("choices", index, "delta", field), text
+    text = member(choice, "text")
+    if isinstance(text, str) and text:
+        yield ("choices", index, "text"), text
 
-    def _mirrors(self, event: Event, choice: Any) -> list[str]:
-        """Where a choice says its flowing text once more."""
-        index = member(choice, "index")
-        for place, one in enumerate(member(event.data, "choices") or ()):
-            if number_of(one, "index", place) == index:
-                return [
-                    key for key, value in _members(self._holder(one)) if value and self._is_mirror(one, key)
-                ]
+
+def _says_more(choice: Any) -> bool:
+    mirrors = _mirrors(choice)
+    return any(key not in mirrors for key in _besides(choice))
+
+
+def _besides(choice: Any) -> list[str]:
+    """What a choice holds besides its frame and its flowing text."""
+    delta = _members(member(choice, "delta"))
+    found = [key for key, value in _members(choice) if _is_more(key, value, _OWN) and key not in _FRAME]
+    return found + [key for key, value in delta if _is_more(key, value, _OF_DELTA)]
+
+
+def _is_more(key: str, value: Any, flowing: Sequence[str]) -> bool:
+    return bool(value) and not (key in flowing and isinstance(value, str))
+
+
+def _mirrors(choice: Any) -> list[str]:
+    """Where a choice says its flowing text once more."""
+    delta = member(choice, "delta")
+    said = {text for _, text in _flowing(0, choice)}
+    if not said or delta is None:
         return []
-
-    def _is_mirror(self, choice: Any, key: str) -> bool:
-        holder = self._holder(choice)
-        if isinstance(member(holder, key), str):
-            return False
-        said = {member(holder, field) for field in self._fields} - {None, ""}
-        found = [leaf.text for leaf in says(leaves(holder, key, (key,), _DEPTH))] if said else []
-        return bool(found) and said.issuperset(found)
-
-    def _path(self, index: int, field: str) -> Path:
-        raise NotImplementedError
-
-    def _holder(self, choice: Any) -> Any:
-        raise NotImplementedError
-
-    def _say(self, choice: Any, field: str, mirrors: Sequence[str], text: str) -> None:
-        raise NotImplementedError
-
-    @staticmethod
-    def _is_nil(tokens: Any) -> bool:
-        # LiteLLM puts such a usage into every chunk of a text completion.
-        return not any(value for _, value in _members(tokens) if type(value) is int)
+    found = [key for key, value in _members(delta) if value and not isinstance(value, str)]
+    told = {key: {leaf.text for leaf in says(leaves(delta, key, (key,), _DEPTH))} for key in found}
+    return [key for key, texts in told.items() if texts and said.issuperset(texts)]
 
 
-class ChatShape(_Choices):
-    """Chat: what a choice thinks, says or refuses flows; calls of tools wait."""
-
-    _fields = (_REASONING, "content", "refusal")
-    # Without text of their own they hold the signature of what was thought.
-    _quiet = ("provider_specific_fields", "thinking_blocks")
-
-    def _path(self, index: int, field: str) -> Path:
-        return "choices", index, "delta", field
-
-    def _holder(self, choice: Any) -> Any:
-        return member(choice, "delta")
-
-    def _say(self, choice: Any, field: str, mirrors: Sequence[str], text: str) -> None:
-        delta = member(choice, "delta")
-        kept: dict[str, Any] = {field: text}
-        for key in mirrors:
-            for leaf in says(leaves(delta, key, (key,), _DEPTH)):
-                if leaf.container is not None and leaf.text == member(delta, field):
-                    put(leaf.container, leaf.key, text)
-                    kept[key] = member(delta, key)
-        put(choice, "delta", type(delta)(**kept) if isinstance(delta, BaseModel) else kept)
-
-
-class CompletionShape(_Choices):
-    """Text completions: a choice is its text."""
-
-    _fields = ("text",)
-
-    def _path(self, index: int, field: str) -> Path:
-        return "choices", index, field
-
-    def _holder(self, choice: Any) -> Any:
-        return choice
-
-    def _say(self, choice: Any, field: str, mirrors: Sequence[str], text: str) -> None:  # noqa: ARG002 -- it has none
+def _say(choice: Any, field: str, text: str) -> None:
+    """Let a choice say a text, where it stands and where it stands once more, and nothing else."""
+    put(choice, "finish_reason", None)
+    if member(choice, "logprobs") is not None:
+        put(choice, "logprobs", None)
+    if field in _OWN:
         put(choice, field, text)
+        return
+    delta = member(choice, "delta")
+    kept: dict[str, Any] = {field: text}
+    for key in _mirrors(choice):
+        again = list(says(leaves(delta, key, (key,), _DEPTH)))
+        if all(leaf.container is not None and leaf.text == member(delta, field) for leaf in again):
+            for leaf in again:
+                put(leaf.container, leaf.key, text)
+            kept[key] = member(delta, key)
+    put(choice, "delta", type(delta)(**kept) if isinstance(delta, BaseModel) else kept)
+
+
+def _is_nil(tokens: Any) -> bool:
+    # LiteLLM puts such a usage into every chunk of a text completion.
+    return not any(value for _, value in _members(tokens) if type(value) is int)
 
 
 def _members(holder: Any) -> list[tuple[str, Any]]:

@@ -16,7 +16,7 @@ from .asking import Asker, resource_of
 from .calls import Call
 from .denial import CallDenied
 from .streaming import EventHolder
-from .streaming_chat import ChatShape, CompletionShape
+from .streaming_chat import ChoicesShape
 from .streaming_google import GenerateShape
 from .streaming_messages import MessagesShape
 from .streaming_reply import reply_stream
@@ -28,11 +28,11 @@ __all__ = ["held_back", "shape_of"]
 
 _TEXT: Final = frozenset({"redact", "replace"})
 _SHAPES: Final[Mapping[str, Callable[[Limits, frozenset[str]], Shape]]] = {
-    "chat": lambda _, __: ChatShape(),
+    "chat": lambda _, __: ChoicesShape(),
     "generate_content": lambda limits, _: GenerateShape(limits.text),
     "messages": lambda limits, _: MessagesShape(limits.text),
     "responses": lambda _, said: ResponsesShape(said),
-    "text_completion": lambda _, __: CompletionShape(),
+    "text_completion": lambda _, __: ChoicesShape(),
 }
 
 
