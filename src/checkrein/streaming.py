@@ -281,7 +281,7 @@ class StreamGate:
         finally:
             self._busy = False
         changes = self._decision.changes.texts if self._decision else _NOTHING
-        rest = {} if self._passing else self._texts.rest(changes)
+        rest = dict(self._texts.let_pass()) if self._passing else self._texts.rest(changes)
         for segment in segments:
             rest[segment.path] = changes.get(segment.path, segment.text)
         self._shut("finished")

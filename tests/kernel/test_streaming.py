@@ -280,6 +280,16 @@ def test_a_limit_that_does_not_stand_lets_the_stream_pass_along(play, mode):
     assert len(records) <= 3
 
 
+@pytest.mark.parametrize("mode", ["hold", "window"])
+def test_a_limit_at_the_last_ask_that_does_not_stand_loses_no_text(play, mode):
+    rules = {"enforcement": {"rules": [{"reasons": ["limit.*"], "mode": "monitor"}]}}
+    pep, _, _ = make(permit(), mode=mode, found=detectors(), limits={"text": 20}, **rules)
+    gate = pep.stream(question())
+    steps = play(gate, [delta("abcdefgh"), delta("i", 1)], segments=(delta("x" * 20, 2),))
+    assert not gate.decision.permitted
+    assert [joined(steps, path) for path in range(3)] == ["abcdefgh", "i", "x" * 20]
+
+
 def test_what_an_enforced_ask_bound_the_stream_to_outlives_a_limit_that_does_not_stand(play):
     rules = [{"reasons": ["limit.*"], "mode": "monitor"}]
     pep, _, records = make(
