@@ -2,82 +2,34 @@
 
 from __future__ import annotations
 
-import logging
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import litellm
-from litellm.exceptions import GuardrailRaisedException
 from pydantic import BaseModel
 
-from checkrein import AccessRequest, Decision, EnforcementPoint, Entity, Stage
-from checkrein.errors import RequestError
+from checkrein import AccessRequest, Decision, Entity, Stage
 from checkrein.flow import Flow
-from checkrein.identity import Identity
-from checkrein.ids import new_id
-from checkrein.modes import can_stand
 
 from . import facts
-from .denial import CallDenied
 from .deployments import narrowed
-from .endpoints import Endpoint
 from .parameters import content_keys, file_names, problem_with
 from .requests import max_tokens_of, tool_names
+from .standing import NOTHING, Standing
 from .steps import Count, Decide, Filter
-from .surfaces import Content, Surfaces, answer_surfaces, content_of, request_surfaces
+from .surfaces import Surfaces, answer_surfaces, content_of, request_surfaces
 from .writing import write_answer, write_request
 
-__all__ = ["Describe", "Passage"]
+__all__ = ["Passage"]
 
-_log = logging.getLogger("checkrein.litellm")
-_NOTHING: Final = Surfaces()
 _BEFORE: Final = frozenset({"limit_tokens", "no_store", "remove_tools", "set_parameters"})
 _TEXT: Final = frozenset({"redact", "replace"})
 
-T = TypeVar("T")
-
-Describe = Callable[[str], Mapping[str, Any]]
-
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Passage:
-    """A call on its way: mutable, of one call alone.
-
-    Args:
-        pep: decides.
-        endpoint: what kind of call it is.
-        identity: for whom it is made.
-        host: what records call the place where it is made.
-        describe: gives the properties of a model by its name.
-        client_call_id: the id that the application chose for it.
-        call_id: joins its decisions.
-        attempt: how often a model was about to be called.
-        model: what is called.
-        said: every text of the request, as it was permitted last.
-        permitted: the prompt that may be sent, as it was permitted last.
-        answering: whether its answer is on the way: no other model can be called instead.
-        stored: whether LiteLLM's cache keeps the answer, as far as anybody has said.
-        denial: the decision that ended it; whatever comes after is denied by it as well.
-        let_pass: it cannot be governed, and the settings only monitor.
-    """
-
-    pep: EnforcementPoint
-    endpoint: Endpoint
-    identity: Identity
-    host: str
-    describe: Describe
-    client_call_id: str = ""
-    call_id: str = field(default_factory=new_id)
-    attempt: int = 0
-    model: Entity = field(default_factory=lambda: Entity(type="endpoint", id="unknown"))
-    said: frozenset[str] = field(default=frozenset(), repr=False)
-    permitted: Content | None = field(default=None, repr=False)
-    answering: bool = False
-    stored: bool = True
-    denial: Decision | None = None
-    let_pass: bool = False
+class Passage(Standing):
+    """A call on its way."""
 
     def admit(self, data: Mapping[str, Any]) -> None:
         """Refuse what cannot be governed.
@@ -109,9 +61,9 @@ class Passage:
         surfaces = self._read(data)
         context = yield from self._context(data, surfaces)
         asked = Entity(type="model", id=name)
-        question = self._question(Stage.MODEL_SELECTION, asked, surfaces, context, _BEFORE | {"route"})
+        question = self.question(Stage.MODEL_SELECTION, asked, surfaces, context, _BEFORE | {"route"})
         question = replace(question, attempt=self.attempt + 1)
-        decision = self._hold((yield Filter(self.pep, question, entities)))
+        decision = self.hold((yield Filter(self.pep, question, entities)))
         return narrowed(decision, deployments)
 
     def try_(
@@ -144,8 +96,8 @@ class Passage:
                 surfaces = self._read(data)
                 context = yield from self._context(data, surfaces)
             can = supports | _TEXT if stage.has_text else supports
-            question = self._question(stage, self.model, surfaces, context, can)
-            decision = self._hold((yield Decide(self.pep, question, self.describe)))
+            question = self.question(stage, self.model, surfaces, context, can)
+            decision = self.hold((yield Decide(self.pep, question, self.describe)))
             if decision.changes:
                 self._write(decision, data, surfaces)
                 surfaces = None
@@ -153,7 +105,7 @@ class Passage:
             target = decision.changes.model
             if target is not None and target != self.model.id:
                 self.model = Entity(type="model", id=target, properties=dict(self.describe(target)))
-        self.permitted = content_of(data, self.endpoint.content, self._depth)
+        self.permitted = content_of(data, self.endpoint.content, self.depth)
         self.said |= {segment.text for segment in (surfaces or self._read(data)).segments}
         return self.model.id
 
@@ -164,7 +116,7 @@ class Passage:
             CallDenied: unless the settings only monitor.
         """
         self.stand()
-        if not self.let_pass and content_of(data, self.endpoint.content, self._depth) != self.permitted:
+        if not self.let_pass and content_of(data, self.endpoint.content, self.depth) != self.permitted:
             self.refuse(self.model, "changed_after_judgement", "the prompt is not the one that was judged")
 
     def answered(self, answer: Any) -> Flow[Any]:
@@ -182,13 +134,13 @@ class Passage:
         if not isinstance(answer, BaseModel | Mapping):
             self.refuse(self.model, "unsupported_answer", f"`{type(answer).__name__}` is no answer")
             return answer
-        surfaces = answer_surfaces(answer, self._depth, self.said)
+        surfaces = answer_surfaces(answer, self.depth, self.said)
         decision = yield from self.judge_answer(surfaces, [answer], _TEXT)
         if not decision.changes.texts:
             return answer
         # LiteLLM keeps the answer as well: for its logs, which are written meanwhile, and in its cache.
         changed = _copy(answer)
-        surfaces = answer_surfaces(changed, self._depth, self.said)
+        surfaces = answer_surfaces(changed, self.depth, self.said)
         self.write(decision, lambda: write_answer([changed], decision.changes, surfaces))
         return changed
 
@@ -203,8 +155,8 @@ class Passage:
         context = self.outcome(answers)
         if context["tokens"]:
             self.pep.settle(self.call_id, max(self.attempt, 1), context["tokens"])
-        question = self._question(Stage.POST_COMPLETION, self.model, surfaces, context, supports)
-        decision = self._hold((yield Decide(self.pep, question, self.describe)))
+        question = self.question(Stage.POST_COMPLETION, self.model, surfaces, context, supports)
+        decision = self.hold((yield Decide(self.pep, question, self.describe)))
         self.check_store(decision)
         return decision
 
@@ -216,7 +168,7 @@ class Passage:
         """
         if decision.changes.no_store and self.stored and litellm.cache is not None:
             error = RuntimeError("the answer is in LiteLLM's cache; say `no_store` before the prompt")
-            self._hold(self.pep.report_failure(decision, error))
+            self.hold(self.pep.report_failure(decision, error))
 
     def outcome(self, answers: Sequence[Any]) -> dict[str, Any]:
         """What policies see of how an answer ended."""
@@ -225,94 +177,10 @@ class Passage:
 
     def streamed(self, supports: frozenset[str]) -> AccessRequest:
         """The question about an answer that comes in pieces."""
-        return self._question(Stage.POST_COMPLETION, self.model, _NOTHING, {}, supports)
-
-    def refuse(self, resource: Entity, code: str, message: str) -> None:
-        """Deny what no engine can be asked; under monitor the call passes, unjudged from here on.
-
-        Raises:
-            CallDenied: unless the settings only monitor.
-        """
-        question = self._question(Stage.PRE_PROMPT, resource, _NOTHING, {}, frozenset())
-        self._hold(self.pep.refuse(question, code, message))
-        self.let_pass = True
-
-    def write(self, decision: Decision, change: Callable[[], None]) -> None:
-        """Write a decision's changes.
-
-        Raises:
-            CallDenied: it could not be done.
-        """
-        failed: Exception | None = None
-        try:
-            change()
-        except Exception as error:  # noqa: BLE001 -- whatever it is, what the permit is bound to does not hold
-            failed = error
-        if failed is not None:
-            self._hold(self.pep.report_failure(decision, failed))
-
-    def stand(self) -> None:
-        """Deny once more what was denied before: nobody routes around a denial.
-
-        Raises:
-            CallDenied: the call was denied.
-        """
-        if self.denial is not None:
-            raise CallDenied(self.denial)
-
-    def fail(self, error: Exception) -> None:
-        """Deny a call in which the guard itself failed.
-
-        Raises:
-            CallDenied: unless the settings only monitor.
-        """
-        if isinstance(error, RequestError):
-            self.refuse(self.model, error.code, error.message)
-            return
-        # Neither the error's text nor its values: they can hold a piece of the prompt.
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        kind = type(error).__name__
-        _log.error("the guard failed with `%s` at %s:%s", kind, place.filename, place.lineno)
-        self.refuse(self.model, "failure.host_error", f"`{kind}` in the guard")
-
-    def safely(self, flow: Flow[T], otherwise: T) -> Flow[T]:
-        """Run a flow of the guard's own; what it fails at denies.
-
-        Args:
-            flow: asks about the call.
-            otherwise: what it comes to where the settings only monitor.
-
-        Raises:
-            CallDenied: the call must not go on.
-        """
-        failed: Exception
-        try:
-            return (yield from flow)
-        except GuardrailRaisedException:
-            raise
-        except Exception as error:  # noqa: BLE001 -- a bug of ours must not open, nor look like an outage
-            failed = error
-        self.fail(failed)
-        return otherwise
-
-    @property
-    def judges_answers(self) -> bool:
-        """Whether what comes back says anything."""
-        return self.endpoint.answers or self.endpoint.operation == "transcription"
-
-    @property
-    def withholds(self) -> bool:
-        """Whether a denial of the answer could stand: what quotes it is withheld then."""
-        if not self.judges_answers or self.let_pass:
-            return False
-        return can_stand(self.pep.settings.enforcement, Stage.POST_COMPLETION, self.identity.subject)
-
-    @property
-    def _depth(self) -> int:
-        return self.pep.settings.limits.depth
+        return self.question(Stage.POST_COMPLETION, self.model, NOTHING, {}, supports)
 
     def _read(self, data: Mapping[str, Any]) -> Surfaces:
-        surfaces = request_surfaces(data, content_keys(data, self.endpoint), self._depth)
+        surfaces = request_surfaces(data, content_keys(data, self.endpoint), self.depth)
         for key, name in file_names(data):
             surfaces.add_fixed(key, name)
         return surfaces
@@ -325,39 +193,8 @@ class Passage:
             "estimated": {name: count for name, count in estimated.items() if count is not None},
         }
 
-    def _question(
-        self,
-        stage: Stage,
-        resource: Entity,
-        surfaces: Surfaces,
-        context: Mapping[str, Any],
-        supports: frozenset[str],
-    ) -> AccessRequest:
-        environment = {"host": self.host, "endpoint": self.endpoint.operation}
-        if self.client_call_id:
-            environment["client_call_id"] = self.client_call_id[:128]
-        if surfaces.uninspected:
-            context = {**context, "uninspected": surfaces.uninspected}
-        return AccessRequest(
-            stage=stage,
-            subject=self.identity.subject,
-            resource=resource,
-            context={"operation": self.endpoint.operation, "environment": environment, **context},
-            segments=tuple(surfaces.segments),
-            supports=supports,
-            call_id=self.call_id,
-            attempt=max(self.attempt, 1),
-            identity=self.identity.facts,
-        )
-
     def _write(self, decision: Decision, data: dict[str, Any], surfaces: Surfaces) -> None:
         self.write(decision, lambda: write_request(data, decision.changes, surfaces, self.endpoint))
-
-    def _hold(self, decision: Decision) -> Decision:
-        if decision.denied:
-            self.denial = decision
-            raise CallDenied(decision)
-        return decision
 
 
 def _asked_for(data: Mapping[str, Any]) -> Entity:

@@ -723,6 +723,26 @@ async def test_metadata_counts_only_where_it_is_trusted(way, eu):
     assert engine.asked[0]["context"]["identity"] == {"source": "metadata", "asserted": True}
 
 
+async def test_no_parameter_of_a_call_says_for_whom_it_is_made(eu):
+    router = routed(permit(), [deployment("m", eu, "one")])
+    for claimed in ({"subject": {"id": "root"}}, "root"):
+        with pytest.raises(TypeError, match="acting_as"):
+            await router.acompletion(model="m", messages=said("x"), checkrein_identity=claimed)
+    assert eu.requests == []
+
+
+async def test_what_a_fallback_brings_of_its_own_is_read(eu, us):
+    def answer(request):
+        return deny("leak") if request.document["context"]["findings"] else permit()
+
+    eu.reply = Failure(500)
+    router = routed(answer, [deployment("sick", eu, "x"), deployment("open", us, "o")])
+    fallbacks = [{"model": "open", "messages": said(f"it is {SSN}")}]
+    with pytest.raises(CallDenied):
+        await router.atext_completion(model="sick", prompt="hello", fallbacks=fallbacks)
+    assert us.requests == []
+
+
 def test_only_governed_calls_are_made_for_a_subject(eu):
     router = routed(permit(), [deployment("m", eu, "one")])
     with pytest.raises(AttributeError, match="acting_as"):
