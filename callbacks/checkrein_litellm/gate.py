@@ -15,7 +15,7 @@ from litellm.proxy._types import UserAPIKeyAuth
 from checkrein import Entity, SettingsError
 
 from .denial import CallDenied
-from .peeking import RESOURCES, is_mcp, peeked
+from .peeking import RESOURCES, Body, asks_for_tools, is_mcp
 from .telling import Telling
 from .uncovered import SESSION, allowed, uncovered_path
 
@@ -89,25 +89,28 @@ class Gate:
         route = _route(scope)
         telling = Telling(send, route)
         telling.begin()
-        # Whatever its address: no hook sees what a websocket says.
-        name = uncovered_path(route) if scope["type"] == "http" else SESSION
-        if name is None and scope.get("method") == "POST" and is_mcp(route):
-            judged, receive = await peeked(receive, self._asker.pep.settings.limits.text)
-            name = None if judged else RESOURCES
-        # Without a key the proxy itself says no.
-        key = await _authenticated(scope) if name is not None else None
-        if name is not None and key is not None:
+        body = Body(receive, self._asker.pep.settings.limits.text)
+        name = await _uncovered(scope, route, body)
+        if name is not None and not await self._let_through(name, scope, telling, body):
+            return
+        await self._app(scope, body.again(), telling)
+
+    async def _let_through(self, name: str, scope: Scope, telling: Telling, body: Body) -> bool:
+        """Whether a request may go on to what is not covered; tells the client otherwise."""
+        refused: Exception
+        try:
+            key = await _authenticated(scope, body)
+        except Exception as error:  # noqa: BLE001 -- whoever cannot be told apart is served nothing here
+            refused = error
+        else:
             denial = self._judge(name, key)
             if denial is not None:
-                await _refuse(scope, receive, telling, denial)
-                return
-            _passing.set(name)
-        try:
-            await self._app(scope, receive, telling)
-        except Exception:
-            # Of a denied stream a client reads the denial, not a connection that broke.
-            if not await telling.cut():
-                raise
+                await _refuse(scope, body, telling, denial)
+            else:
+                _passing.set(name)
+            return denial is None
+        await _refuse(scope, body, telling, refused)
+        return False
 
     def _judge(self, name: str, key: UserAPIKeyAuth) -> CallDenied | None:
         data: dict[str, Any] = {}
@@ -131,34 +134,54 @@ def _route(scope: Scope) -> str:
     return path.rstrip("/") or "/"
 
 
-async def _authenticated(scope: Scope) -> UserAPIKeyAuth | None:
-    """Whom the proxy knows the caller as, or None where it does not; the body is left for the proxy."""
+async def _uncovered(scope: Scope, route: str, body: Body) -> str | None:
+    """The name of what a request asks for, if nobody judges that."""
+    if scope["type"] == "websocket":
+        return SESSION  # whatever its address: no hook sees what it says
+    name = uncovered_path(route)
+    if name is None and scope.get("method") == "POST" and is_mcp(route):
+        message = await body.read()
+        return None if body.complete and asks_for_tools(message) else RESOURCES
+    return name
+
+
+async def _authenticated(scope: Scope, body: Body) -> UserAPIKeyAuth:
+    """Whom the proxy knows the caller as.
+
+    Raises:
+        Exception: of the proxy: it does not know the caller.
+    """
     from litellm.proxy.auth.user_api_key_auth import user_api_key_auth  # noqa: PLC0415 -- the proxy is running
 
-    async def nothing() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
+    http = scope["type"] == "http"
+    if http:
+        await body.read()
     headers = list(scope.get("headers", ()))
-    copy = {**scope, "type": "http", "method": scope.get("method", "GET"), "state": {}, "headers": headers}
-    request = Request(copy, nothing)
-    try:
-        given: dict[str, Any] = {}
-        for name, parameter in inspect.signature(user_api_key_auth).parameters.items():
-            read = getattr(parameter.default, "dependency", None)
-            if read is not None:
-                given[name] = await read(request)
-        key = await user_api_key_auth(request, **given)
-    except Exception:  # noqa: BLE001 -- whatever it is, the proxy will say it to the caller
-        return None
-    return key if isinstance(key, UserAPIKeyAuth) else None
+    method = scope.get("method", "GET")
+    copy = {**scope, "type": "http", "method": method, "state": {}, "headers": headers}
+    # What is larger than any text may be, such as a file, tells nobody who sends it.
+    request = Request(copy, body.again() if http and body.complete else _nothing)
+    given: dict[str, Any] = {}
+    for name, parameter in inspect.signature(user_api_key_auth).parameters.items():
+        read = getattr(parameter.default, "dependency", None)
+        if read is not None:
+            given[name] = await read(request)
+    key = await user_api_key_auth(request, **given)
+    if not isinstance(key, UserAPIKeyAuth):
+        raise TypeError("the proxy authenticates in another way; pin an older LiteLLM")
+    return key
 
 
-async def _refuse(scope: Scope, receive: Receive, telling: Telling, denial: CallDenied) -> None:
+async def _nothing() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _refuse(scope: Scope, body: Body, telling: Telling, reason: Exception) -> None:
     if scope["type"] == "http":
-        await telling.refuse(denial, "http.response")
+        await telling.refuse(reason, "http.response")
         return
-    await receive()
+    await body.again()()
     if "websocket.http.response" in scope.get("extensions", {}):
-        await telling.refuse(denial, "websocket.http.response")
+        await telling.refuse(reason, "websocket.http.response")
     else:
-        await telling({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": denial.message[:120]})
+        await telling({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": "refused"})

@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-__all__ = ["RESOURCES", "is_mcp", "peeked"]
+__all__ = ["RESOURCES", "Body", "asks_for_tools", "is_mcp"]
 
 RESOURCES: Final = "mcp_resources"
 """The name of everything but tools."""
@@ -27,33 +27,42 @@ def is_mcp(path: str) -> bool:
     return _MCP.fullmatch(path) is not None
 
 
-async def peeked(receive: Receive, most: int) -> tuple[bool, Receive]:
-    """Read a message ahead of the proxy.
+class Body:
+    """The body of a request, read ahead of the proxy, which can read all of it again.
 
     Args:
-        receive: where the request comes from.
+        receive: where it comes from.
         most: how much of it is read, in bytes.
-
-    Returns:
-        Whether it asks for nothing but tools, and where the proxy can read the whole request from.
     """
-    kept: list[Message] = []
-    size = 0
-    while size <= most:
-        message = await receive()
-        kept.append(message)
-        size += len(message.get("body", b""))
-        if not message.get("more_body"):
-            break
-    body = b"".join(message.get("body", b"") for message in kept)
 
-    async def again() -> Message:
-        return kept.pop(0) if kept else await receive()
+    def __init__(self, receive: Receive, most: int) -> None:
+        self._receive = receive
+        self._most = most
+        self._kept: list[Message] = []
+        self.complete = False
 
-    return size <= most and _is_judged(body), again
+    async def read(self) -> bytes:
+        """Read it; `complete` says whether that was all of it."""
+        size = 0
+        while not self.complete and size <= self._most:
+            message = await self._receive()
+            self._kept.append(message)
+            size += len(message.get("body", b""))
+            self.complete = not message.get("more_body")
+        return b"".join(message.get("body", b"") for message in self._kept)
+
+    def again(self) -> Receive:
+        """Where all of it can be read from its beginning, once."""
+        left = list(self._kept)
+
+        async def receive() -> Message:
+            return left.pop(0) if left else await self._receive()
+
+        return receive
 
 
-def _is_judged(body: bytes) -> bool:
+def asks_for_tools(body: bytes) -> bool:
+    """Whether a message to an MCP server, or each of several, asks for nothing but tools."""
     try:
         read = json.loads(body)
     except (ValueError, RecursionError):

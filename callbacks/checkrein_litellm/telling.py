@@ -34,6 +34,8 @@ Send = Callable[[Message], Awaitable[None]]
 _MESSAGES: Final = "/v1/messages"
 _GATEWAY: Final = "/claude_code_gateway"
 _ERROR: Final = 400
+_SERVER_ERROR: Final = 500
+_UNAUTHENTICATED: Final = 401
 _STREAM: Final = b"text/event-stream"
 _telling: ContextVar[Telling | None] = ContextVar("telling", default=None)
 
@@ -143,18 +145,38 @@ class Telling:
             await self._send({"type": "http.response.body", "body": body})
         return True
 
-    async def refuse(self, denial: CallDenied, kind: str) -> None:
-        """Send a denial.
+    async def refuse(self, reason: Exception, kind: str) -> None:
+        """Send a denial, or the proxy's own refusal of whom it does not know.
 
         Args:
-            denial: what is told.
+            reason: the denial, or the proxy's exception.
             kind: `http.response`, or `websocket.http.response` where a session would begin.
         """
-        body = body_of(denial, self._path)
-        own = {**denial.headers, **(headers_of(self.call) if self.call is not None else {})}
-        told = {**own, "content-type": "application/json", "content-length": str(len(body))}
-        await self._send({"type": f"{kind}.start", "status": denial.status_code, "headers": _with((), told)})
+        told = headers_of(self.call) if self.call is not None else {}
+        if isinstance(reason, CallDenied):
+            status, body = reason.status_code, body_of(reason, self._path)
+            told = {**reason.headers, **told}
+        else:
+            status = _status_of(reason)
+            error = {
+                "message": "Authentication Error",
+                "type": "auth_error",
+                "param": None,
+                "code": str(status),
+            }
+            body = json.dumps({"error": error}).encode()
+        told |= {"content-type": "application/json", "content-length": str(len(body))}
+        await self._send({"type": f"{kind}.start", "status": status, "headers": _with((), told)})
         await self._send({"type": f"{kind}.body", "body": body})
+
+
+def _status_of(error: Exception) -> int:
+    """The status of an exception of LiteLLM's: an error of the client's, whatever happened."""
+    for name in ("status_code", "code"):
+        told = str(getattr(error, name, ""))
+        if told.isascii() and told.isdigit() and _ERROR <= int(told) < _SERVER_ERROR:
+            return int(told)
+    return _UNAUTHENTICATED
 
 
 def _is_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
