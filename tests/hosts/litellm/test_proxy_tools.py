@@ -150,10 +150,13 @@ def test_nothing_hides_among_several_messages(proxy):
         {"jsonrpc": "2.0", "id": 2, "method": "resources/read", "params": {"uri": "note://1"}},
     ]
     answer = httpx.post(f"{proxy.url}/mcp/", json=messages, headers=headers, timeout=30)
-    assert answer.status_code == 403
+    assert answer.status_code in {401, 403}  # the proxy authenticates no list
 
 
 def test_a_message_over_the_limit_is_refused(proxy):
     told = rpc(proxy, "enterprise", "tools/call", name="desk-look_up", arguments={"who": "x" * 21_000})
+    assert "limit.text" in json.dumps(told)
+    assert proxy.tools.calls == []
+    told = rpc(proxy, "enterprise", "tools/call", name="desk-look_up", arguments={"who": "x" * 500_000})
     assert "uncovered.mcp_resources" in json.dumps(told)
     assert proxy.tools.calls == []
