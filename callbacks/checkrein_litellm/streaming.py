@@ -139,6 +139,7 @@ class EventHolder:
         self._counted = 0
         self._flowed = self._beside = 0
         self._now: list[Any] = []
+        self._left: list[Any] = []
 
     @property
     def decision(self) -> Decision | None:
@@ -156,17 +157,21 @@ class EventHolder:
         if self._host.let_pass:
             return [*self.rest(), chunk]
         self._now = [chunk]
-        left: list[Any] = []
         for event in self._shape.read(chunk):
             self._weigh(event)
             if self._host.let_pass:
-                return [*left, *self.rest()]
+                return [*self.leftover(), *self.rest()]
             if event.more or self._mode != "window":
                 self._events.append(event)
             if self._mode == "window":
-                yield from self._give(event, left)
+                yield from self._give(event, self._left)
         self._now = []
-        return [chunk] if self._mode == "open" else left
+        return [chunk] if self._mode == "open" else self.leftover()
+
+    def leftover(self) -> Sequence[Any]:
+        """What of the last piece might leave before the rest of it was denied."""
+        left, self._left = self._left, []
+        return left
 
     def finish(self) -> Flow[Sequence[Any]]:
         """Give out what is left when the stream has ended.

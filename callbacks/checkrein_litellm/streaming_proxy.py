@@ -144,24 +144,30 @@ class _Answer:
         self._data = data
         self._holder = holder
         self._left = False
+        self._denied: CallDenied | None = None
         self.ended = False
 
     async def go_on(self, pieces: AsyncIterator[Any]) -> Sequence[Any]:
-        """Take one more chunk, or the end; gives what may leave."""
+        """Take one more chunk, or the end; gives what may leave.
+
+        Raises:
+            CallDenied: nothing more of it leaves.
+        """
+        if self._denied is not None:
+            self.ended = True
+            return self._reply(self._denied)
         chunk = await self._next(pieces)
         given: list[Any] = []
-        denied: CallDenied
         try:
             await self._asker.safely(self._data, self._judge(chunk, given))
             if self._call.let_pass:
                 given += self._holder.rest()
         except CallDenied as error:
-            denied = error
-        else:
-            self._left = self._left or bool(given)
-            return given
-        self.ended = True
-        return self._reply(denied)
+            self._denied = error
+            self.ended = False
+            given += self._holder.leftover()
+        self._left = self._left or bool(given)
+        return given
 
     async def _judge(self, chunk: Any, given: list[Any]) -> None:
         flow: Flow[Sequence[Any]] = self._holder.finish() if self.ended else self._holder.take(chunk)

@@ -121,12 +121,13 @@ class Telling:
         """Send one message of ASGI."""
         if self.call is not None and message["type"] == "http.response.start":
             denial = self.call.denial
-            if denial is not None and message["status"] >= _ERROR:
+            # To a client of MCP a denial is the result of its call: one message, which LiteLLM words.
+            self._streams = _is_stream(message.get("headers", ())) and not is_mcp(self._path)
+            # A stream that is denied before its first frame needs none.
+            if denial is not None and (message["status"] >= _ERROR or self._streams):
                 self._replaced = True
                 await self.refuse(CallDenied(denial), "http.response")
                 return
-            # To a client of MCP a denial is the result of its call: one message, which LiteLLM words.
-            self._streams = _is_stream(message.get("headers", ())) and not is_mcp(self._path)
             message = {**message, "headers": _with(message.get("headers", ()), headers_of(self.call))}
         if self._streams and not self._replaced and message["type"] == "http.response.body":
             self._frames += 1

@@ -16,7 +16,8 @@ DECISION_ID_HEADER: Final = "x-checkrein-decision-id"
 """Response header of a host that is a server: the decision that the answer stands for."""
 
 _DENIED: Final = "policy_denied"
-_STATUS: Final = 403
+# The status of a stream was sent before its denial.
+_STATUSES: Final = (200, 403, None)
 # A message ends with the id unless the settings' catalogue says otherwise, and begins with the code.
 _MESSAGE: Final = re.compile(r"denied by policy: ([\w.\-]{1,200}) ")
 _DECISION_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -85,7 +86,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _from_answer(error: BaseException) -> Denial | None:
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None) or getattr(error, "status_code", None)
-    if status not in (_STATUS, None):
+    if status not in _STATUSES:
         return None
     told = _error_of(getattr(error, "body", None)) or _error_of(_body_of(response))
     specific = told.get("provider_specific_fields")
@@ -95,7 +96,8 @@ def _from_answer(error: BaseException) -> Denial | None:
     headers: Any = getattr(response, "headers", None)
     named = headers.get(DECISION_ID_HEADER) if hasattr(headers, "get") else None
     # Some APIs have no place for our type. The header alone says nothing: what was permitted has one, too.
-    if told.get("type") != _DENIED and not (isinstance(named, str) and named and named in message):
+    known = told.get("type") == _DENIED or bool(details.get("decision_id"))
+    if not known and not (isinstance(named, str) and named and named in message):
         return None
     decision_id = details.get("decision_id") or named or _first(_DECISION_ID, message)
     if not isinstance(decision_id, str) or not _DECISION_ID.fullmatch(decision_id):

@@ -118,3 +118,15 @@ def test_what_a_server_may_send_breaks_nothing():
     looped = ValueError("x")
     looped.__cause__ = looped
     assert denial_from(looped) is None
+
+
+def test_the_last_event_of_a_stream_is_read_though_its_status_was_sent_before():
+    error = {
+        "type": "permission_error",
+        "message": "no",
+        "provider_specific_fields": TOLD["provider_specific_fields"],
+    }
+    found = denial_from(ApiError({"type": "error", "error": error}, status=200))
+    assert found is not None
+    assert (found.decision_id, found.reasons, found.message) == (ID, ("pii.us_ssn", "b"), "no")
+    assert denial_from(ApiError({"type": "error", "error": {"type": "overloaded_error"}}, status=200)) is None
