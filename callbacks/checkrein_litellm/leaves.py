@@ -44,6 +44,8 @@ _SPOKEN: Final = frozenset(
         "transcript",
     }
 )
+# What tools are handed and give back is data of any depth: all of it is said.
+_HANDED: Final = ("args", "arguments", "input", "response")
 _WORD: Final = re.compile(r"[A-Za-z_]{1,32}")
 # The last is a token's number, as in `logit_bias`.
 _NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z_$.\-]{0,63}[0-9]{0,3}|[0-9]{1,7}")
@@ -106,7 +108,10 @@ class Leaf(NamedTuple):
     @property
     def is_spoken(self) -> bool:
         """Whether somebody says it: then it is text, whatever it looks like."""
-        return self.container is None or self.key in _SPOKEN or self._around in _SPOKEN
+        if self.container is None or self.key in _SPOKEN or self._around in _SPOKEN:
+            return True
+        # At the top, `input` holds turns and `response` an answer; further in, they are a tool's.
+        return self.path[0] in _HANDED[:2] or any(one in _HANDED for one in self.path[1:])
 
     @property
     def is_text(self) -> bool:
