@@ -77,6 +77,33 @@ def test_monitor_by_default_and_an_empty_catalogue_are_warnings(run, settings):
     assert "loads, with 2 things to look at" in said
 
 
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("stream: {mode: hold}", "answers leave whole, after the verdict"),
+        ("stream: {mode: window}", "answers leave after the first verdict, as they come"),
+        (
+            "stream: {mode: window}\ndetectors: {post_completion: [us_ssn, email]}",
+            "answers leave as they are judged, 640 code points behind at most",
+        ),
+        (
+            "stream: {mode: window}\ndetectors: {post_completion: [us_ssn, private_key]}",
+            "streams are held whole: what `private_key` finds has no bound",
+        ),
+    ],
+)
+def test_how_streams_leave_is_said(run, settings, told, said):
+    text = f"version: 1\nengine: {{desk: {{}}}}\n{told}\n"
+    assert said in words(run("check", "-c", settings(text), width=300))
+
+
+def test_what_a_denied_caller_gets_instead_of_an_error_is_said(run, settings):
+    text = "version: 1\nengine: {desk: {}}\ndenials: {on_denied: reply}\n"
+    assert "callers get an ordinary answer with its message" in words(
+        run("check", "-c", settings(text), width=300)
+    )
+
+
 def test_settings_without_anything_to_ask_about_just_load(run, settings):
     result = run("check", "-c", settings())
     assert result.exit_code == 0

@@ -9,9 +9,10 @@ from typing import Any
 
 from checkrein.combining import All, By, Node
 from checkrein.decision_log import DecisionLogSettings
+from checkrein.detection import Detectors
 from checkrein.engine import ExplainingEngine, PolicyEngine
 from checkrein.loading import LoadedSettings
-from checkrein.settings import EnforcementRule
+from checkrein.settings import EnforcementRule, Settings
 from checkrein.vocabulary import Stage
 
 __all__ = ["Report", "endpoint", "probe", "report", "where"]
@@ -28,6 +29,7 @@ def report(loaded: LoadedSettings) -> Report:
         "settings": {"path": str(loaded.path), "revision": loaded.revision},
         "engine": _node(loaded.engine, settings.engine),
         "stages": [_stage(loaded, stage) for stage in Stage],
+        "stream": _stream(settings),
         "enforcement": {
             "default": settings.enforcement.default,
             "rules": [_rule(rule) for rule in settings.enforcement.rules],
@@ -87,6 +89,18 @@ def _stage(loaded: LoadedSettings, stage: Stage) -> Report:
     }
 
 
+def _stream(settings: Settings) -> Report:
+    """How streamed answers leave, and which detectors decide it."""
+    stage = Stage.POST_COMPLETION
+    names = settings.detectors.get(stage, ())
+    unbounded = [name for name in sorted(names) if Detectors.load({stage: [name]}).max_span(stage) is None]
+    if settings.stream.mode == "hold":
+        return {"leaves": "whole"}
+    if unbounded:
+        return {"leaves": "whole", "unbounded": unbounded}
+    return {"leaves": "window", "behind": Detectors.load({stage: names}).max_span(stage)}
+
+
 def _entrypoint(engine: PolicyEngine, stage: Stage) -> str | None:
     return engine.entrypoint(stage) if isinstance(engine, ExplainingEngine) else None
 
@@ -111,6 +125,8 @@ def _warnings(loaded: LoadedSettings, told: Report) -> Iterator[str]:
                 yield f"rule {number} only monitors {where(rule)}"
     for stage in told["stages"]:
         yield from _stage_warnings(stage)
+    for name in told["stream"].get("unbounded", ()):
+        yield f"`stream.mode` is `window`, and streams are held whole: what `{name}` finds has no bound"
     allowed = [name for name, word in settings.uncovered.items() if word == "allow"]
     yield from (f"`uncovered.{name}` is `allow`: calls pass there without being judged" for name in allowed)
     yield from _log_warnings(settings.decision_log)

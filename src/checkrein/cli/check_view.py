@@ -34,6 +34,7 @@ def render(told: Report) -> Iterator[RenderableType]:
         ]
         yield from section("enforcement, the first rule that matches", field_grid(rows))
     log, denials = told["decision_log"], told["denials"]
+    yield from section("streams", field_grid([("answers", plain(_leaves(told["stream"])))]))
     yield from section(
         "decision log",
         field_grid(
@@ -51,14 +52,14 @@ def render(told: Report) -> Iterator[RenderableType]:
         f" in {', '.join(denials['languages'])}" if denials["languages"] else ""
     )
     own = ", else the policy's own" if denials["expose"] == "policy_message" else ""
+    given = f"an error with the reason's code, its message{own}, and the decision's id"
+    if denials["on_denied"] == "reply":
+        given = f"an ordinary answer with its message{own} and the decision's id, or else {given}"
     yield from section(
         "denials",
         field_grid(
             [
-                (
-                    "callers get",
-                    plain(f"an error with the reason's code, its message{own}, and the decision's id"),
-                ),
+                ("callers get", plain(given)),
                 ("catalogue", plain(texts)),
             ]
         ),
@@ -73,6 +74,14 @@ def render(told: Report) -> Iterator[RenderableType]:
             ("loads", GOOD), (f", with {counted(len(told['warnings']), 'thing')} to look at", WARNING)
         )
     )
+
+
+def _leaves(stream: Report) -> str:
+    if stream["leaves"] == "whole":
+        return "leave whole, after the verdict"
+    if not stream["behind"]:
+        return "leave after the first verdict, as they come: nothing is looked for"
+    return f"leave as they are judged, {counted(stream['behind'], 'code point')} behind at most in plain text"
 
 
 def _bullet(warning: str) -> RenderableType:
