@@ -181,7 +181,20 @@ class Proxy:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """A real proxy process, started once."""
-    folder = tmp_path_factory.mktemp("proxy")
+    with run_proxy(tmp_path_factory.mktemp("proxy")) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def running_window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """Another one, which lets streams leave in a window, and replies to denials."""
+    settings = {**SETTINGS, "stream": {"mode": "window"}, "denials": {"on_denied": "reply"}}
+    with run_proxy(tmp_path_factory.mktemp("window"), settings) as proxy:
+        yield proxy
+
+
+@contextmanager
+def run_proxy(folder: Path, settings: Any = SETTINGS) -> Iterator[Proxy]:
     tool_server = run_path(str(HERE / "tool_server.py"))["ToolServer"]
     with Upstream() as upstream, Upstream(Failure(500)) as sick, tool_server() as tools:
         models = [
@@ -207,6 +220,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         passed = [{"path": "/pass", "target": upstream.url, "include_subpath": True, "auth": True}]
         config = write_config(
             folder,
+            settings=settings,
             litellm_settings={"cache": True, "cache_params": {"type": "local", "mode": "default_off"}},
             model_list=models,
             router_settings=router,
@@ -261,6 +275,12 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]
 def proxy(running: Proxy) -> Proxy:
     running.clear()
     return running
+
+
+@pytest.fixture
+def windowed(running_window: Proxy) -> Proxy:
+    running_window.clear()
+    return running_window
 
 
 @pytest.fixture
