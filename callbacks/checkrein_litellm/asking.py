@@ -177,6 +177,7 @@ class Asker:
 
     def _hold(self, call: Call, decision: Decision) -> Decision:
         call.last = decision
+        call.unlogged.append(decision)
         call.failed_open = call.failed_open or decision.failed_open
         if not decision.permitted and not decision.enforced:
             call.would_deny += [reason.code for reason in decision.reasons[:_MOST_REASONS]]

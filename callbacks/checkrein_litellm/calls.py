@@ -46,6 +46,8 @@ class Call:
         is_record: it is a record of a batch's file, and no request.
         let_pass: it cannot be governed, and the settings only monitor.
         last: the last decision.
+        logged: the last decision that LiteLLM's own logs are told of.
+        unlogged: those that they are to be told of.
         would_deny: the reasons of denials that are only monitored.
         failed_open: whether an engine's outage was let pass.
     """
@@ -69,6 +71,8 @@ class Call:
     is_record: bool = False
     let_pass: bool = False
     last: Decision | None = None
+    logged: Decision | None = field(default=None, repr=False)
+    unlogged: list[Decision] = field(default_factory=list, repr=False)
     would_deny: list[str] = field(default_factory=list)
     failed_open: bool = False
 

@@ -15,6 +15,7 @@ from litellm.types.utils import CallTypes
 from .boot import enforcement_point, stand_in_front
 from .denial import CallDenied, told_instead
 from .governing import Governor
+from .logged import log_decisions
 from .telling import headers_of
 from .tools import TOOL_CALLS, Tools
 
@@ -82,10 +83,13 @@ class PolicyGuard(CustomGuardrail):
     ) -> dict[str, Any]:
         """Judge a request before it is routed."""
         name = call_type.value if isinstance(call_type, CallTypes) else str(call_type)
-        if name in TOOL_CALLS:
-            await self.tools.admit(user_api_key_dict, data, name)
-        else:
-            await self.governor.admit(user_api_key_dict, data, name)
+        try:
+            if name in TOOL_CALLS:
+                await self.tools.admit(user_api_key_dict, data, name)
+            else:
+                await self.governor.admit(user_api_key_dict, data, name)
+        finally:
+            self._log(data)
         return data
 
     async def async_filter_deployments(
@@ -100,27 +104,39 @@ class PolicyGuard(CustomGuardrail):
         if not request_kwargs:
             await self.governor.count(model)
             return healthy_deployments
-        return await self.governor.narrow(model, healthy_deployments, request_kwargs)
+        try:
+            return await self.governor.narrow(model, healthy_deployments, request_kwargs)
+        finally:
+            self._log(request_kwargs)
 
     async def async_pre_call_deployment_hook(
         self, kwargs: dict[str, Any], call_type: CallTypes | None
     ) -> dict[str, Any]:
         """Judge what a deployment is about to get: on every attempt, retry and fallback."""
-        await self.governor.attempt(kwargs, call_type.value if call_type is not None else "unknown")
+        try:
+            await self.governor.attempt(kwargs, call_type.value if call_type is not None else "unknown")
+        finally:
+            self._log(kwargs)
         return kwargs
 
     async def async_post_call_success_hook(
         self, data: dict[str, Any], user_api_key_dict: UserAPIKeyAuth, response: Any
     ) -> Any:
         """Judge a whole answer."""
-        return await self.governor.release(user_api_key_dict, data, response)
+        try:
+            return await self.governor.release(user_api_key_dict, data, response)
+        finally:
+            self._log(data)
 
     async def async_post_call_streaming_iterator_hook(
         self, user_api_key_dict: UserAPIKeyAuth, response: Any, request_data: dict[str, Any]
     ) -> AsyncGenerator[Any, None]:
         """Hold a streamed answer back until it is judged."""
-        async for chunk in self.governor.hold(user_api_key_dict, request_data, response):
-            yield chunk
+        try:
+            async for chunk in self.governor.hold(user_api_key_dict, request_data, response):
+                yield chunk
+        finally:
+            self._log(request_data)
 
     async def async_post_call_success_deployment_hook(
         self,
@@ -158,3 +174,6 @@ class PolicyGuard(CustomGuardrail):
         if call is None or call.last is None:
             return None
         return headers_of(call)
+
+    def _log(self, data: dict[str, Any]) -> None:
+        log_decisions(self, self.governor.asker.calls.of(data), data)
