@@ -41,7 +41,8 @@ def test_what_policy_sees_of_a_call(proxy):
         "id": "priya",
         "properties": {"team": "data", "tier": "pro"},
     }
-    properties = before["resource"]["properties"]
+    properties = dict(before["resource"]["properties"])
+    assert isinstance(properties.pop("deployment"), str)
     assert properties == {"provider": "openai", "input_price": 2_500_000, "output_price": 10_000_000}
     context = before["context"]
     assert context["estimated"] == {"prompt_tokens": 2, "max_tokens": 7, "cost_micros": 75}
