@@ -75,7 +75,7 @@ class PolicyClient:
     `custom_llm_provider` finds it before the name. Retries are LiteLLM's own; `fallbacks` and
     `context_window_fallback_dict` are tried here, each judged in full, and never after a denial. What
     cannot be governed is denied: `model_list`, `extra_body`, prompts and tools that LiteLLM fetches itself,
-    streams of anything but chat, text completions and responses.
+    streams of anything but chat, text completions, messages and responses.
 
     Args:
         pep: decides.

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from checkrein.flow import Flow, arun, run
 
 from .denial import CallDenied
-from .holding import Holder, holder_of
+from .holding import holder_of
 from .passage import Passage
 from .steps import ENDED, Next
 from .withholding import shown
 
 __all__ = ["HeldStream"]
 
-Reply = Callable[[CallDenied], Any]
+Reply = Callable[[CallDenied], Sequence[Any]]
 
 
 class HeldStream:
@@ -27,24 +27,24 @@ class HeldStream:
     Args:
         passage: the call.
         stream: LiteLLM's stream.
-        reply: the chunk that tells of a denial, where nothing has left and the settings want it told so.
+        reply: the chunks that tell of a denial, where nothing has left; none where it is to be raised.
     """
 
     def __init__(self, passage: Passage, stream: Any, reply: Reply | None = None) -> None:
         self._passage = passage
         self._inner = stream
         self._reply = reply
-        self._holder: Holder = holder_of(passage)
+        self._holder = None if stream is None else holder_of(passage)
         self._pieces: Any = None
         self._ready: deque[Any] = deque()
         self._left = False
         self._ended = False
 
     @classmethod
-    def of(cls, passage: Passage, chunk: Any) -> Self:
-        """A stream of one chunk, which nobody judges: what a denied caller reads."""
+    def of(cls, passage: Passage, chunks: Sequence[Any]) -> Self:
+        """A stream that nobody judges: what a denied caller reads."""
         stream = cls(passage, None)
-        stream._ready.append(chunk)
+        stream._ready.extend(chunks)
         stream._ended = True
         return stream
 
@@ -111,21 +111,20 @@ class HeldStream:
     def _drop(self) -> None:
         self._ended = True
         self._ready.clear()
-        self._holder = holder_of(self._passage)
+        self._holder = None
 
     def _settle(self, failure: Exception | None) -> None:
         if failure is None:
             self._left = self._left or bool(self._ready)
             return
         self._drop()
-        reply = None
+        replies: Sequence[Any] = ()
         if isinstance(failure, CallDenied):
-            # A denied call is not read to its end.
             self._passage.denial = failure.decision
-            reply = self._reply(failure) if self._reply is not None and not self._left else None
-        if reply is None:
+            replies = self._reply(failure) if self._reply is not None and not self._left else ()
+        if not replies:
             raise failure
-        self._ready.append(reply)
+        self._ready.extend(replies)
 
     def _go_on(self) -> Flow[Exception | None]:
         """Take one piece, or what is left; an error is handed back, so that none hangs on to another."""
@@ -135,9 +134,15 @@ class HeldStream:
             return shown(error) if self._passage.withholds else error
         try:
             self._ended = chunk is ENDED
-            flow = self._holder.finish() if chunk is ENDED else self._holder.take(chunk)
+            holder = self._holder
+            if holder is None:
+                self._ready.extend(() if self._ended else (chunk,))
+                return None
+            flow = holder.finish() if self._ended else holder.take(chunk)
             given = yield from self._passage.safely(flow, None)
-            self._ready.extend(self._holder.rest() if given is None else given)
+            self._ready.extend(holder.rest() if given is None else given)
+            if self._ended and holder.decision is not None:
+                self._passage.check_store(holder.decision)
         except Exception as error:  # noqa: BLE001 -- a denial: nothing more of the stream leaves
             return error
         return None

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 # The operations whose streams are held back.
-_STREAMED: Final = frozenset({"chat", "text_completion", "responses"})
+_STREAMED: Final = frozenset({"chat", "messages", "responses", "text_completion"})
 _ADDRESS: Final = frozenset({"api_base", "base_url", "custom_llm_provider"})
 _CONNECTION: Final = frozenset(
     {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -13,8 +13,12 @@ from .denial import CallDenied
 from .held import HeldStream
 from .passage import Passage
 from .replies import reply_to
+from .streaming_reply import reply_stream
 
 __all__ = ["released", "replying"]
+
+# The streams whose chunks have the same form in the SDK as in the proxy.
+_STREAMED: Final = frozenset({"chat", "messages", "text_completion"})
 
 
 def released(passage: Passage, data: Mapping[str, Any], answer: Any) -> Flow[Any]:
@@ -26,7 +30,7 @@ def released(passage: Passage, data: Mapping[str, Any], answer: Any) -> Flow[Any
     passage.answering = True
     passage.stored = passage.stored and _is_stored(data)
     if data.get("stream") and not isinstance(answer, BaseModel | Mapping) and passage.judges_answers:
-        return HeldStream(passage, answer, lambda denied: _reply(passage, denied, data))
+        return HeldStream(passage, answer, lambda denied: _replies(passage, denied, data))
     return (yield from passage.safely(passage.answered(answer), answer))
 
 
@@ -48,14 +52,19 @@ def replying(passage: Passage, data: Mapping[str, Any], flow: Flow[Any]) -> Flow
         return (yield from flow)
     except CallDenied as error:
         denied = error
-    reply = _reply(passage, denied, data)
-    if reply is None:
+    replies = _replies(passage, denied, data)
+    if not replies:
         # Anew: what led to it can hold what was denied.
         raise CallDenied(denied.decision)
-    return HeldStream.of(passage, reply) if data.get("stream") else reply
+    return HeldStream.of(passage, replies) if data.get("stream") else replies[0]
 
 
-def _reply(passage: Passage, denied: CallDenied, data: Mapping[str, Any]) -> Any:
+def _replies(passage: Passage, denied: CallDenied, data: Mapping[str, Any]) -> list[Any]:
+    """The answer, or the chunks of one, that say what the denial says; empty where none can."""
+    operation = passage.endpoint.operation
     if passage.pep.settings.denials.on_denied != "reply":
-        return None
-    return reply_to(denied, passage.endpoint.operation, data)
+        return []
+    if data.get("stream"):
+        return reply_stream(denied, operation, data) if operation in _STREAMED else []
+    reply = reply_to(denied, operation, data)
+    return [] if reply is None else [reply]

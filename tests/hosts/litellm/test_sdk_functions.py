@@ -119,7 +119,7 @@ async def test_every_function_gives_out_what_policy_lets_be_given_out(name, upst
     assert REDACTED in told
 
 
-@pytest.mark.parametrize("name", ["agenerate_content", "anthropic_messages"])
+@pytest.mark.parametrize("name", ["agenerate_content", "aembedding", "speech"])
 async def test_a_stream_that_cannot_be_held_is_denied(name, upstream):
     sdk.install(decides(permit()))
     with pytest.raises(CallDenied) as denied:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import litellm
@@ -283,10 +284,39 @@ async def test_streams_of_the_responses_api_are_held(way, mode, upstream):
     with capture_decisions(client.pep) as decisions:
         kinds = [event.type.value for event in await events(client)]
     assert kinds[-1] == "response.completed"
-    assert decisions[-1].document["context"]["completion"]["text"] == f"it is {SSN}"
-    for verdict in (deny("no"), REDACT):
-        with pytest.raises(CallDenied):
-            await events(governed(verdict, stream={"mode": mode}))
+    assert f"it is {SSN}" in decisions[-1].document["context"]["completion"]["text"].splitlines()
+    with pytest.raises(CallDenied):
+        await events(governed(deny("no"), stream={"mode": mode}))
+    redacted = await events(governed(REDACT, stream={"mode": mode}))
+    assert SSN not in repr(redacted)
+    deltas = [event.delta for event in redacted if event.type.value == "response.output_text.delta"]
+    assert "".join(deltas) == f"it is {REDACTED}"
+    assert redacted[-1].response.output[0].content[0].text == f"it is {REDACTED}"
+
+
+@pytest.mark.parametrize("mode", ["hold", "window"])
+async def test_streams_of_messages_are_held(mode, upstream):
+    upstream.reply = f"{LONG}it is {SSN} and on"
+
+    async def text(client):
+        stream = await client.anthropic_messages(
+            model="anthropic/claude-sonnet-4-5",
+            messages=[{"role": "user", "content": "hi"}],
+            max_tokens=99,
+            stream=True,
+            api_base=upstream.url.removesuffix("/v1"),
+            api_key="k",
+        )
+        frames = b"".join(await Read(stream, "async").all()).decode()
+        assert SSN not in frames
+        told = [json.loads(line.removeprefix("data:")) for line in frames.splitlines() if "data:" in line]
+        return "".join(one["delta"].get("text", "") for one in told if one["type"] == "content_block_delta")
+
+    assert await text(governed(REDACT, stream={"mode": mode})) == f"{LONG}it is {REDACTED} and on"
+    with pytest.raises(CallDenied):
+        await text(governed(deny("no"), stream={"mode": mode}))
+    replied = await text(governed(deny("no"), stream={"mode": mode}, denials={"on_denied": "reply"}))
+    assert replied.startswith("denied by policy: no")
 
 
 @SYNC_AND_ASYNC
