@@ -19,6 +19,9 @@ PROMPT = f"my key is {IN_PROMPT}, keep it"
 # Long enough for some of it to leave a window before its secret comes.
 ANSWER = f"{'well, ' * 20}the key is {IN_ANSWER}, keep it"
 
+LONGEST = len(IN_PROMPT)
+_FOUND = re.compile(f"[{IN_PROMPT[:3]}{IN_ANSWER[:3]}]{{1,{LONGEST}}}")
+
 MODEL_STAGES = (Stage.MODEL_SELECTION, Stage.PRE_PROMPT, Stage.POST_COMPLETION)
 TOOL_STAGES = (Stage.TOOL_CALL, Stage.TOOL_RESULT)
 _REFUSALS: Mapping[str, Callable[[], StaticEngine | FailingEngine]] = {
@@ -34,7 +37,8 @@ class Fault:
     """What an engine does at one stage; at every other it permits.
 
     Args:
-        kind: what, or `permit`: the control, which shows that the counts can be other than zero.
+        kind: what; or `permit`, the control, which shows that the counts can be other than zero; or `monitor`:
+            it denies, and nothing stands of that.
         stage: where.
     """
 
@@ -50,14 +54,21 @@ class Fault:
         return self.kind in _REFUSALS
 
     @property
+    def watches(self) -> bool:
+        """Whether what is denied passes all the same."""
+        return self.kind == "monitor"
+
+    @property
     def shields_prompt(self) -> bool:
         """Whether no model may see the prompt's secret."""
+        if self.watches:
+            return False
         return self.stage is Stage.PRE_PROMPT or (self.refuses and self.stage is Stage.MODEL_SELECTION)
 
     @property
     def shields_answer(self) -> bool:
         """Whether no caller may see the answer's secret."""
-        return self.stage is Stage.POST_COMPLETION or self.shields_prompt
+        return (self.stage is Stage.POST_COMPLETION and not self.watches) or self.shields_prompt
 
     @property
     def may_send(self) -> bool:
@@ -71,6 +82,8 @@ class Fault:
             answers[self.stage] = permit(obligation("redact", types=["secret"]))
         elif self.refuses:
             answers[self.stage] = _REFUSALS[self.kind]()._answer
+        elif self.watches:
+            answers[self.stage] = deny("no")
         # A remote one, so that an outage is one; the settings open nothing.
         return StaticEngine(answers, remote=True)
 
@@ -85,6 +98,16 @@ def faults(stages: Iterable[Stage]) -> list[Fault]:
     ]
 
 
+def watched(stages: Iterable[Stage]) -> list[Fault]:
+    """A denial at every stage, of which nothing stands."""
+    return [Fault("monitor", stage) for stage in stages]
+
+
+def scan(text: str) -> list[Span]:
+    """Every run of a secret's characters."""
+    return [Span("secret", *hit.span()) for hit in _FOUND.finditer(text)]
+
+
 def govern(fault: Fault, mode: str = "hold") -> tuple[EnforcementPoint, list[Decision]]:
     """An enforcement point with the fault, and its records.
 
@@ -93,18 +116,13 @@ def govern(fault: Fault, mode: str = "hold") -> tuple[EnforcementPoint, list[Dec
         mode: how streams leave: `hold` or `window`.
     """
     records: list[Decision] = []
-    settings = Settings.model_validate({"stream": {"mode": mode}})
+    stands = {"default": "monitor" if fault.watches else "enforce"}
+    settings = Settings.model_validate({"stream": {"mode": mode}, "enforcement": stands})
     pep = EnforcementPoint(fault.engine(), settings, record=records.append)
-    longest = len(IN_PROMPT)
-    found = re.compile(f"[{IN_PROMPT[:3]}{IN_ANSWER[:3]}]{{1,{longest}}}")
-
-    def scan(text: str) -> list[Span]:
-        return [Span("secret", *hit.span()) for hit in found.finditer(text)]
-
     pep._concluder.detectors = Detectors(
         dict.fromkeys(Stage, frozenset({"secret"})),
         dict.fromkeys(Stage, (scan,)),
-        dict.fromkeys(Stage, longest),
+        dict.fromkeys(Stage, LONGEST),
     )
     return pep, records
 
@@ -129,7 +147,7 @@ class Came:
     def seen(self) -> str:
         """All of it as text, with the error's words and those of what caused it."""
         told = "".join(traceback.format_exception(self.error, limit=0)) if self.error else ""
-        return "\n".join([*map(repr, self.given), *self.heard, repr(self.error), told])
+        return unescaped("\n".join([*map(repr, self.given), *self.heard, repr(self.error), told]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +175,23 @@ class Count:
 def characters(secret: str, text: str) -> int:
     """How many characters of a secret stand in a text."""
     return sum(text.count(char) for char in set(secret))
+
+
+def unescaped(text: str) -> str:
+    """A text with what JSON writes as an escape written out."""
+    return re.sub(r"\\u([0-9a-fA-F]{4})", lambda hit: chr(int(hit[1], 16)), text)
+
+
+def all_sent(upstream: Upstream) -> list[str]:
+    """Everything that reached a provider: the address, the headers and the body of every request.
+
+    Args:
+        upstream: the provider.
+    """
+    return [
+        unescaped("\n".join([request.path, repr(request.headers), request.raw.decode(errors="replace")]))
+        for request in upstream.requests
+    ]
 
 
 def sent_by(came: Came, upstream: Upstream) -> list[str]:

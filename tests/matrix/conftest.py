@@ -1,8 +1,12 @@
 """The bypass matrix: every cell is a test, and `make matrix` prints what was counted in all of them."""
 
+import gc
 import json
+import warnings
 from collections import defaultdict
+from importlib import import_module
 
+import httpx
 import pytest
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +32,36 @@ def upstream(provider):
     provider.clear()
     provider.reply = ANSWER
     return provider
+
+
+@pytest.fixture(scope="module")
+def swept():
+    """Sweeps away, once and at the end, what LiteLLM leaves open."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+@pytest.fixture
+async def litellm_alone(monkeypatch):
+    """Connections, callbacks and a cache of one cell alone: LiteLLM keeps them for the process otherwise."""
+    litellm = import_module("litellm")
+    for name in [name for name in dir(litellm) if name.endswith(("callback", "callbacks"))]:
+        if isinstance(kept := getattr(litellm, name), list):
+            monkeypatch.setattr(litellm, name, [*kept])
+    clients = type(litellm.in_memory_llm_clients_cache)()
+    monkeypatch.setattr(litellm, "in_memory_llm_clients_cache", clients)
+    monkeypatch.setattr(litellm, "disable_aiohttp_transport", True)
+    monkeypatch.setattr(litellm, "ssl_verify", False)  # nothing here is encrypted, and certificates load slowly
+    monkeypatch.setattr(litellm, "cache", None)
+    yield
+    for kept in list(clients.cache_dict.values()):
+        client = getattr(kept, "_client", None) or getattr(kept, "client", None)
+        if isinstance(client, httpx.AsyncClient):
+            await client.aclose()
+        elif isinstance(client, httpx.Client):
+            client.close()
 
 
 @pytest.fixture
