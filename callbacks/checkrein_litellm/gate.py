@@ -169,6 +169,11 @@ async def _authenticated(scope: Scope, body: Body) -> UserAPIKeyAuth:
     key = await user_api_key_auth(request, **given)
     if not isinstance(key, UserAPIKeyAuth):
         raise TypeError("the proxy authenticates in another way; pin an older LiteLLM")
+    if key.budget_reservation is not None:
+        from litellm.proxy.spend_tracking import budget_reservation as held  # noqa: PLC0415 -- the same
+
+        # The proxy reserves once more when it authenticates the request itself, if that comes so far.
+        await held.release_or_invalidate_budget_reservation(key.budget_reservation)
     return key
 
 

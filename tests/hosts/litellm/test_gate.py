@@ -127,6 +127,21 @@ async def test_whom_the_proxy_does_not_know_is_told_so_and_comes_no_further(gate
     assert made.came == decisions == []
 
 
+async def test_a_budget_that_authentication_reserved_is_given_back(gate, monkeypatch):
+    reserving = UserAPIKeyAuth(user_id="alice", budget_reservation={"reserved_cost": 1.0, "entries": []})
+
+    async def authenticate(request, **_):
+        return reserving
+
+    made = gate()
+    monkeypatch.setattr(
+        import_module("litellm.proxy.auth.user_api_key_auth"), "user_api_key_auth", authenticate
+    )
+    await ask(made, "/v1/videos")
+    assert reserving.budget_reservation["finalized"] is True
+    assert len(made.came) == 1
+
+
 async def test_an_authentication_that_breaks_lets_nobody_through(gate, monkeypatch):
     async def broken(request, **_):
         raise RuntimeError("the database is away")
