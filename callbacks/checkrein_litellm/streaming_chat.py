@@ -54,7 +54,7 @@ class ChoicesShape:
             after = after or bool(member(choice, "finish_reason"))
             more = more or after or _says_more(choice)
         tokens = member(chunk, "usage")
-        more = more or (bool(tokens) and not any(text for _, text in steps) and not _is_nil(tokens))
+        more = more or (bool(tokens) and not _is_nil(tokens))
         return [Event(chunk, tuple(steps), more, after)]
 
     def close(self) -> None:

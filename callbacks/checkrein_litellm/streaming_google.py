@@ -18,6 +18,7 @@ _ENVELOPE: Final = frozenset({"createTime", "modelVersion", "responseId", "usage
 # What a candidate says about itself, in words of the API.
 _FRAME: Final = frozenset({"avgLogprobs", "content", "finishReason", "index", "safetyRatings", "tokenCount"})
 _CONTENT: Final = frozenset({"parts", "role"})
+_ROLES: Final = ("model", "user")
 _SIGNED: Final = frozenset({"text", "thought", "thoughtSignature", "thought_signature"})
 
 
@@ -73,7 +74,8 @@ class GenerateShape:
             return
         for key in [key for key in rest if key not in _ENVELOPE]:
             for leaf in leaves(rest, key, (key,), max_depth):
-                if not LOGPROBS.intersection(leaf.path):
+                of_role = leaf.path[-2:] == ("content", "role") and leaf.text in _ROLES
+                if not of_role and not LOGPROBS.intersection(leaf.path):
                     yield None, leaf
 
     def saying(self, event: Event, path: Path, text: str) -> Any:

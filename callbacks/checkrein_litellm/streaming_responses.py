@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from checkrein.errors import RequestError
 
 from .events import whole_of
-from .leaves import Path, leaves, member
+from .leaves import Leaf, Path, leaves, member
 from .streaming_shape import LOGPROBS, Event, Piece, Step, dropped, number_of, own
 
 __all__ = ["ResponsesShape"]
@@ -29,6 +29,8 @@ _BOOKS: Final = frozenset(
     {"_hidden_params", "created_at", "id", "model", "object", "service_tier", "system_fingerprint", "usage"}
 )
 _ITEMS: Final = ("response.output_item.added", "response.output_item.done")
+# `item.id`, and `response.output.0.id`.
+_NAMES: Final = (2, 4)
 _SPEAKING: Final = frozenset({"message", "reasoning"})
 _FRAMES: Final = frozenset(
     {
@@ -95,13 +97,13 @@ class ResponsesShape:
             for key in _keys(response):
                 for leaf in () if key in _BOOKS else leaves(response, key, ("response", key), max_depth):
                     told_before = key != "output" and not leaf.kind and leaf.text in self._repeated
-                    if not told_before and not LOGPROBS.intersection(leaf.path):
+                    if not told_before and not _is_book_keeping(leaf):
                         yield None, leaf
             return
         place = tuple(str(member(rest, key)) for key in ("type", "item_id", "output_index", "content_index"))
         for key in _keys(rest):
             for leaf in () if key in _NOT_SAID else leaves(rest, key, (key,), max_depth):
-                if not LOGPROBS.intersection(leaf.path):
+                if not _is_book_keeping(leaf):
                     yield ((*place, leaf.path) if key == "delta" else None), leaf
 
     def saying(self, event: Event, path: Path, text: str) -> Any:  # noqa: ARG002 -- as its protocol
@@ -147,6 +149,12 @@ class ResponsesShape:
 def _kind(event: Any) -> str:
     kind = member(event, "type") if isinstance(event, BaseModel | Mapping) else None
     return str(getattr(kind, "value", kind))
+
+
+def _is_book_keeping(leaf: Leaf) -> bool:
+    """Whether it is a token that is told elsewhere, or the name of an item."""
+    of_item = leaf.key == "id" and (leaf.path[:1] == ("item",) or leaf.path[1:2] == ("output",))
+    return bool(LOGPROBS.intersection(leaf.path)) or (of_item and len(leaf.path) in _NAMES)
 
 
 def _keys(holder: Any) -> list[str]:
