@@ -15,7 +15,7 @@ from litellm.types.utils import CallTypes
 from .boot import enforcement_point, stand_in_front
 from .denial import CallDenied, told_instead
 from .governing import Governor
-from .logged import log_decisions
+from .logged import log_admission, log_decisions
 from .telling import headers_of
 from .tools import TOOL_CALLS, Tools
 
@@ -89,7 +89,7 @@ class PolicyGuard(CustomGuardrail):
             else:
                 await self.governor.admit(user_api_key_dict, data, name)
         finally:
-            self._log(data)
+            log_admission(self, self.governor.asker.calls.of(data), data)
         return data
 
     async def async_filter_deployments(

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
+from importlib import import_module
 from typing import Any, Final, Literal
 
 from litellm.integrations.custom_guardrail import CustomGuardrail
+from litellm.litellm_core_utils.core_helpers import get_or_create_metadata_bucket
+from litellm.litellm_core_utils.litellm_logging import Logging
 from litellm.types.guardrails import GuardrailEventHooks
+from litellm.types.utils import StandardLoggingGuardrailInformation
 
 from checkrein import Decision, Stage
 
 from .calls import Call
 
-__all__ = ["log_decisions", "status_of"]
+__all__ = ["log_admission", "log_decisions", "status_of"]
 
 Status = Literal["success", "guardrail_flagged", "guardrail_intervened", "guardrail_failed_to_respond"]
 
 _log = logging.getLogger("checkrein.litellm")
+_KEY: Final = "standard_logging_guardrail_information"
 _MICROS: Final = 1_000_000
 _HOOKS: Final = {
     Stage.MODEL_SELECTION: GuardrailEventHooks.pre_call,
@@ -25,6 +31,21 @@ _HOOKS: Final = {
     Stage.TOOL_CALL: GuardrailEventHooks.pre_mcp_call,
     Stage.TOOL_RESULT: GuardrailEventHooks.post_mcp_call,
 }
+
+
+def log_admission(guard: CustomGuardrail, call: Call | None, data: dict[str, Any]) -> None:
+    """The same as `log_decisions`, before a call is routed: what a later hook can tell as well may wait.
+
+    LiteLLM copies the whole request as soon as it reads here that a guardrail has seen it, which serves the
+    evaluations of some endpoints and costs as much as a decision.
+
+    Args:
+        guard: the guardrail.
+        call: the call; None where there is none.
+        data: its request.
+    """
+    if call is not None and (call.denial is not None or call.let_pass or call.endpoint.operation != "chat"):
+        log_decisions(guard, call, data)
 
 
 def log_decisions(guard: CustomGuardrail, call: Call | None, data: dict[str, Any]) -> None:
@@ -40,15 +61,14 @@ def log_decisions(guard: CustomGuardrail, call: Call | None, data: dict[str, Any
     # The decisions on a stream come with its chunks, the last of them alone.
     if call.last is not None and call.last is not call.logged and call.last not in call.unlogged:
         call.unlogged.append(call.last)
+    if not call.unlogged:
+        return
     waiting, call.unlogged = call.unlogged, []
-    for decision in waiting:
-        call.logged = decision
-        try:
-            _add(guard, decision, data)
-        except Exception as error:  # noqa: BLE001 -- LiteLLM's book-keeping decides nothing about a call
-            _log.warning(
-                "LiteLLM's logs miss decision `%s`: `%s`", decision.decision_id, type(error).__name__
-            )
+    call.logged = waiting[-1]
+    try:
+        _add(data, [_entry(guard.guardrail_name or "", one) for one in waiting])
+    except Exception as error:  # noqa: BLE001 -- LiteLLM's book-keeping decides nothing about a call
+        _log.warning("LiteLLM's logs miss decisions on call `%s`: `%s`", call.call_id, type(error).__name__)
 
 
 def status_of(decision: Decision) -> Status:
@@ -56,38 +76,76 @@ def status_of(decision: Decision) -> Status:
 
     `guardrail_failed_to_respond` where an engine had no usable answer, whether the call was stopped for it or
     let pass; `guardrail_intervened` where the call was stopped or changed; `guardrail_flagged` where it would
-    have been, under monitor; else `success`.
+    have been stopped, under monitor; else `success`.
     """
     if decision.failure is not None or decision.failed_open:
         return "guardrail_failed_to_respond"
-    if decision.enforced and (decision.denied or decision.changes):
+    if decision.denied or (decision.enforced and decision.changes):
         return "guardrail_intervened"
     return "success" if decision.permitted else "guardrail_flagged"
 
 
-def _add(guard: CustomGuardrail, decision: Decision, data: dict[str, Any]) -> None:
+def _entry(name: str, decision: Decision) -> StandardLoggingGuardrailInformation:
     request = decision.request
-    told = {
-        "decision_id": decision.decision_id,
-        "call_id": decision.call_id,
-        "attempt": decision.attempt,
-        "stage": request.stage.value,
-        "resource": request.resource.id,
-        "permitted": decision.permitted,
-        "enforced": decision.enforced,
-        "reasons": [reason.code for reason in decision.reasons],
-        "obligations": [f"{one.obligation.type}: {one.state.value}" for one in decision.obligations],
-    }
     found: dict[str, int] = {}
-    for finding in decision.findings:
-        found[finding.type] = found.get(finding.type, 0) + 1
-    duration = decision.duration_us / _MICROS
-    guard.add_standard_logging_guardrail_information_to_request_data(
-        guardrail_json_response=told,
-        request_data=data,
-        guardrail_status=status_of(decision),
-        duration=duration,
-        masked_entity_count=found if decision.changes.texts else None,
+    if decision.changes.texts:
+        for finding in decision.findings:
+            found[finding.type] = found.get(finding.type, 0) + 1
+    return StandardLoggingGuardrailInformation(
+        guardrail_name=name,
         guardrail_provider="checkrein",
-        event_type=_HOOKS[request.stage],
+        guardrail_mode=_HOOKS[request.stage],
+        guardrail_status=status_of(decision),
+        guardrail_response={
+            "decision_id": decision.decision_id,
+            "call_id": decision.call_id,
+            "attempt": decision.attempt,
+            "stage": request.stage.value,
+            "resource": request.resource.id,
+            "permitted": decision.permitted,
+            "enforced": decision.enforced,
+            "reasons": [reason.code for reason in decision.reasons],
+            "obligations": [f"{one.obligation.type}: {one.state.value}" for one in decision.obligations],
+        },
+        duration=decision.duration_us / _MICROS,
+        masked_entity_count=found or None,
     )
+
+
+def _add(data: dict[str, Any], entries: list[StandardLoggingGuardrailInformation]) -> None:
+    """What `CustomGuardrail.add_standard_logging_guardrail_information_to_request_data` does.
+
+    It looks for text to mask, of which there is none here, and where OpenTelemetry is not installed it
+    loads a module anew each time, in vain: that takes longer than a decision.
+    """
+    containers = [get_or_create_metadata_bucket(data)[1]]
+    log = data.get("litellm_logging_obj")
+    if isinstance(log, Logging):
+        # Of some endpoints LiteLLM logs what stands here.
+        params = [getattr(log, "litellm_params", None), log.model_call_details.get("litellm_params")]
+        containers += [_metadata_of(one) for one in params if isinstance(one, dict)]
+    for container in {id(one): one for one in containers}.values():
+        known = container.get(_KEY)
+        if isinstance(known, list):
+            known += [entry for entry in entries if entry not in known]
+        else:
+            container[_KEY] = list(entries)
+    emit = _telemetry()
+    if emit is not None:
+        for entry in entries:
+            emit(entry)
+
+
+def _metadata_of(params: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(params.get("metadata"), dict):
+        params["metadata"] = {}
+    return params["metadata"]  # type: ignore[no-any-return]
+
+
+@cache
+def _telemetry() -> Any:
+    """LiteLLM's function that makes a span of an entry, or None where OpenTelemetry is not installed."""
+    try:
+        return import_module("litellm.integrations.otel.logger").emit_guardrail_span
+    except ImportError:
+        return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 
+from checkrein.testing import Failure
+
 SSN = "123-45-6789"
 LOGGER = """
 import json
@@ -110,6 +112,14 @@ def test_each_decision_is_told_once_with_what_became_of_it(serve, configure):
                 asked,
                 ("post_completion", "guardrail_intervened"),
             ]
+        # A provider's failure takes nothing away of what was decided before it.
+        proxy.upstream.reply = Failure(400)
+        payload = payload_of(proxy, proxy.chat("enterprise", "hello"))
+        assert (payload["status"], told(payload)) == ("failure", [selected, asked])
+        proxy.upstream.reply = "ok"
+        answer = proxy.post("/v1/responses", "enterprise", model="gpt-4o", input="hello")
+        assert told(payload_of(proxy, answer)) == [selected, asked, ("post_completion", "success")]
+
         # Nobody can write a verdict of his own into it.
         forged = {"standard_logging_guardrail_information": [{"guardrail_status": "success"}]}
         proxy.upstream.reply = "ok"
