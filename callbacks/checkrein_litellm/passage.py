@@ -25,6 +25,7 @@ __all__ = ["Passage"]
 
 _BEFORE: Final = frozenset({"limit_tokens", "no_store", "remove_tools", "set_parameters"})
 _TEXT: Final = frozenset({"redact", "replace"})
+_ORIGINAL: Final = "original_response"
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -142,6 +143,7 @@ class Passage(Standing):
         changed = _copy(answer)
         surfaces = answer_surfaces(changed, self.depth, self.said)
         self.write(decision, lambda: write_answer([changed], decision.changes, surfaces))
+        _forget_original(changed)
         return changed
 
     def judge_answer(
@@ -200,6 +202,15 @@ class Passage(Standing):
 def _asked_for(data: Mapping[str, Any]) -> Entity:
     model = data.get("model")
     return Entity(type="model", id=model if isinstance(model, str) and model else "unknown")
+
+
+def _forget_original(answer: Any) -> None:
+    """Take away what LiteLLM keeps of an answer as it came, beside the answer."""
+    hidden = getattr(answer, "_hidden_params", None)
+    if isinstance(hidden, dict):
+        hidden.pop(_ORIGINAL, None)
+    elif isinstance(hidden, BaseModel) and hasattr(hidden, _ORIGINAL):
+        setattr(hidden, _ORIGINAL, None)
 
 
 def _copy(answer: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # before LiteLLM is imported: it asks the network
 
 import litellm
-from bypass_counting import ANSWER, PROMPT, Came, Fault, govern
+from bypass_counting import ANSWER, MODEL_STAGES, PROMPT, Came, Fault, faults, govern, watched
 from pydantic import BaseModel
 
 import checkrein_litellm
@@ -89,6 +89,7 @@ class Way:
         replies: what the provider answers, request by request.
         cached: whether somebody who may have the answer has it first, and LiteLLM keeps it.
         denied: whether it cannot be governed, and every call of it is denied.
+        refusal: what a denial comes out as, where LiteLLM itself makes another error of it.
     """
 
     call: str
@@ -96,6 +97,7 @@ class Way:
     replies: Any = ANSWER
     cached: bool = False
     denied: bool = False
+    refusal: str = "denied"
 
     @property
     def streams(self) -> bool:
@@ -182,7 +184,7 @@ _ROUTER_ASYNC = {
     **_ASYNC,
     **_LESSER,
     "several models": Way("abatch_completion"),
-    "fastest of several models": Way("abatch_completion_fastest_response"),
+    "fastest of several models": Way("abatch_completion_fastest_response", refusal="Exception"),
     "several prompts": Way("abatch_completion_one_model_multiple_requests"),
     "adapter": Way("aadapter_completion", denied=True),
 }
@@ -336,10 +338,24 @@ async def _kept() -> None:
         await asyncio.sleep(0.001)
 
 
-def shows(answered: Fault, way: Way) -> str:
+def faults_for(way: Way, mode: str) -> list[Fault]:
+    """The faults of a way: how a stream leaves matters to what is done to answers alone.
+
+    Args:
+        way: how it is called; what is denied in any case is denied by no engine, and monitoring lets it pass
+            to whatever LiteLLM makes of it.
+        mode: how streams leave.
+    """
+    all_of_them = [*faults(MODEL_STAGES), *([] if way.denied else watched(MODEL_STAGES))]
+    if mode == "hold":
+        return all_of_them
+    return [fault for fault in all_of_them if fault.stage in {None, Stage.POST_COMPLETION}]
+
+
+def shows(fault: Fault, way: Way) -> str:
     """What must come of a way under a fault, in the words of `Count.outcome`."""
     if way.denied:
-        return "passed" if answered.watches else "denied"
-    if answered.refuses and (way.answers or answered.stage is not Stage.POST_COMPLETION):
         return "denied"
-    return "redacted" if answered.kind == "redact" else "passed"
+    if fault.refuses and (way.answers or fault.stage is not Stage.POST_COMPLETION):
+        return way.refusal
+    return "redacted" if fault.kind == "redact" else "passed"

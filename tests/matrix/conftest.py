@@ -8,6 +8,7 @@ from importlib import import_module
 
 import httpx
 import pytest
+import pytest_asyncio
 from rich.console import Console
 from rich.table import Table
 
@@ -43,7 +44,7 @@ def swept():
         gc.collect()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def litellm_alone(monkeypatch):
     """Connections, callbacks and a cache of one cell alone: LiteLLM keeps them for the process otherwise."""
     litellm = import_module("litellm")
