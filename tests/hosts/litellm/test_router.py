@@ -695,6 +695,7 @@ async def test_a_cached_answer_is_judged_for_whoever_gets_it(way, stream, eu, mo
     assert len(eu.requests) == 1
 
 
+@pytest.mark.usefixtures("swept")
 @WAYS
 async def test_a_stream_that_breaks_falls_back_to_what_is_permitted_alone(way, eu, us):
     def answer(request):
@@ -731,6 +732,7 @@ async def test_no_parameter_of_a_call_says_for_whom_it_is_made(eu):
     assert eu.requests == []
 
 
+@pytest.mark.usefixtures("swept")
 async def test_what_a_fallback_brings_of_its_own_is_read(eu, us):
     def answer(request):
         return deny("leak") if request.document["context"]["findings"] else permit()
