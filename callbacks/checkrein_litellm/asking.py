@@ -175,12 +175,16 @@ class Asker:
             raise CallDenied(call.denial)
         return call
 
-    def _hold(self, call: Call, decision: Decision) -> Decision:
+    def note(self, call: Call, decision: Decision) -> None:
+        """Remember a decision for what callers and LiteLLM's logs are told of the call."""
         call.last = decision
         call.unlogged.append(decision)
         call.failed_open = call.failed_open or decision.failed_open
         if not decision.permitted and not decision.enforced:
             call.would_deny += [reason.code for reason in decision.reasons[:_MOST_REASONS]]
+
+    def _hold(self, call: Call, decision: Decision) -> Decision:
+        self.note(call, decision)
         if decision.denied:
             call.denial = decision
             raise CallDenied(decision)

@@ -93,7 +93,12 @@ class Gate:
         name = await _uncovered(scope, route, body)
         if name is not None and not await self._let_through(name, scope, telling, body):
             return
-        await self._app(scope, body.again(), telling)
+        try:
+            await self._app(scope, body.again(), telling)
+        except Exception:
+            # Of a denied stream a client reads the denial, not a connection that broke.
+            if not await telling.cut():
+                raise
 
     async def _let_through(self, name: str, scope: Scope, telling: Telling, body: Body) -> bool:
         """Whether a request may go on to what is not covered; tells the client otherwise."""

@@ -39,6 +39,7 @@ class HeldStream:
         self._ready: deque[Any] = deque()
         self._left = False
         self._ended = False
+        self._failure: Exception | None = None
 
     @classmethod
     def of(cls, passage: Passage, chunks: Sequence[Any]) -> Self:
@@ -128,21 +129,27 @@ class HeldStream:
 
     def _go_on(self) -> Flow[Exception | None]:
         """Take one piece, or what is left; an error is handed back, so that none hangs on to another."""
+        if self._failure is not None:
+            return self._failure
         try:
             chunk = yield Next(self._pieces)
         except Exception as error:  # noqa: BLE001 -- whatever it is, it can quote the answer
             return shown(error) if self._passage.withholds else error
+        self._ended = chunk is ENDED
+        holder = self._holder
+        if holder is None:
+            self._ready.extend(() if self._ended else (chunk,))
+            return None
         try:
-            self._ended = chunk is ENDED
-            holder = self._holder
-            if holder is None:
-                self._ready.extend(() if self._ended else (chunk,))
-                return None
             flow = holder.finish() if self._ended else holder.take(chunk)
             given = yield from self._passage.safely(flow, None)
             self._ready.extend(holder.rest() if given is None else given)
             if self._ended and holder.decision is not None:
                 self._passage.check_store(holder.decision)
         except Exception as error:  # noqa: BLE001 -- a denial: nothing more of the stream leaves
-            return error
+            left = holder.leftover()
+            if not left or self._ended:
+                return error
+            self._ready.extend(left)
+            self._failure = error
         return None

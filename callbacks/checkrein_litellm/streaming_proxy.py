@@ -145,6 +145,7 @@ class _Answer:
         self._holder = holder
         self._left = False
         self._denied: CallDenied | None = None
+        self._noted: Decision | None = None
         self.ended = False
 
     async def go_on(self, pieces: AsyncIterator[Any]) -> Sequence[Any]:
@@ -174,7 +175,13 @@ class _Answer:
         try:
             given += await arun(flow)
         finally:
-            self._call.last = self._holder.decision or self._call.last
+            self._note()
+
+    def _note(self) -> None:
+        decision = self._holder.decision
+        if decision is not None and decision is not self._noted:
+            self._noted = decision
+            self._asker.note(self._call, decision)
 
     async def _next(self, pieces: AsyncIterator[Any]) -> Any:
         failed: Exception

@@ -86,7 +86,7 @@ def _responses(text: str, model: str) -> Iterator[bytes]:
         "output": [whole],
         "usage": {
             **_NO_TOKENS,
-            "input_tokens_details": {"cached_tokens": 0},
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": 0,
         },

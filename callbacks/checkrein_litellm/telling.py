@@ -130,8 +130,8 @@ class Telling:
                 return
             message = {**message, "headers": _with(message.get("headers", ()), headers_of(self.call))}
         if self._streams and not self._replaced and message["type"] == "http.response.body":
-            self._frames += 1
             await self.cut()
+            self._frames += 1
         if not self._replaced:
             await self._send(message)
 
@@ -142,7 +142,7 @@ class Telling:
             return False
         if not self._replaced:
             self._replaced = True
-            body = denial_frame(CallDenied(denial), self._path, self._frames - 1)
+            body = denial_frame(CallDenied(denial), self._path, self._frames)
             await self._send({"type": "http.response.body", "body": body})
         return True
 
