@@ -44,6 +44,8 @@ def test_every_kind_of_block_is_one_that_is_tested():
 def test_the_python_of_the_readme_does_what_its_comments_say(place, monkeypatch):
     monkeypatch.chdir(place)
     monkeypatch.setenv("OPENAI_API_KEY", "none")
+    # LiteLLM asks the network for prices when it is imported.
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     said = io.StringIO()
     with Upstream(reply="Here you are.") as upstream, contextlib.redirect_stdout(said):
         monkeypatch.setenv("OPENAI_BASE_URL", upstream.url)
@@ -53,7 +55,8 @@ def test_the_python_of_the_readme_does_what_its_comments_say(place, monkeypatch)
     prompts = [request.body["messages"][-1]["content"] for request in upstream.requests]
     assert prompts == ["My SSN is [REDACTED:us_ssn].", "What does this do?\n```\nprint(1)\n```", "Hello"]
     assert [request.body["model"] for request in upstream.requests[1:]] == ["gpt-4o", "gpt-4o-mini"]
-    first, second, third, fourth, last = said.getvalue().splitlines()
+    first, second, denied, third, fourth, last = said.getvalue().splitlines()
+    assert denied == "pii.us_ssn"
     assert re.fullmatch(r"pii\.us_ssn [0-9a-f-]{36}", first)
     assert (second, third, fourth) == ("secret.password", "gpt-4o", "gpt-4o-mini")
     assert last in ("{'pii.us_ssn', 'secret.password'}", "{'secret.password', 'pii.us_ssn'}")
