@@ -35,8 +35,9 @@ def entity_of(name: str, deployment: Mapping[str, Any]) -> Entity:
         properties["deployment"] = id_of(deployment)
     if provider := _provider(params):
         properties["provider"] = provider
+    costs = _costs(params, info)
     for key, cost in _PRICES:
-        price = _price(deployment, cost)
+        price = _price(costs[cost])
         if price is not None:
             properties[key] = price
     regions = [info.get("region"), *(params.get(key) for key in _REGIONS)]
@@ -113,15 +114,20 @@ def _provider(params: Mapping[str, Any]) -> str | None:
     return provider or None
 
 
-def _price(deployment: Mapping[str, Any], key: str) -> int | None:
-    params, info = deployment.get("litellm_params") or {}, deployment.get("model_info") or {}
-    cost = params.get(key) if params.get(key) is not None else info.get(key)
-    if cost is None:
-        try:
-            # A model that the router registered itself, without a price, is told to cost nothing.
-            cost = litellm.get_model_info(model=str(params.get("model"))).get(key) or None
-        except Exception:  # noqa: BLE001 -- a model that is not mapped raises, its price is unknown
-            return None
+def _costs(params: Mapping[str, Any], info: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a token costs: as the operator says, else as LiteLLM knows it."""
+    told = {cost: params[cost] if params.get(cost) is not None else info.get(cost) for _, cost in _PRICES}
+    if None not in told.values():
+        return told
+    try:
+        listed = litellm.get_model_info(model=str(params.get("model")))
+    except Exception:  # noqa: BLE001 -- a model that is not mapped raises, its price is unknown
+        return told
+    # A model that the router registered itself, without a price, is told to cost nothing.
+    return {cost: (listed.get(cost) or None) if one is None else one for cost, one in told.items()}
+
+
+def _price(cost: Any) -> int | None:
     if not isinstance(cost, int | float) or isinstance(cost, bool) or not math.isfinite(cost) or cost < 0:
         return None
     return round(cost * _PRICE_SCALE)
