@@ -19,6 +19,7 @@ PROMPT = f"my key is {IN_PROMPT}, keep it"
 # Long enough for some of it to leave a window before its secret comes.
 ANSWER = f"{'well, ' * 20}the key is {IN_ANSWER}, keep it"
 
+_KEY = "sk-bypass-"
 LONGEST = len(IN_PROMPT)
 _FOUND = re.compile(f"[{IN_PROMPT[:3]}{IN_ANSWER[:3]}]{{1,{LONGEST}}}")
 
@@ -47,6 +48,32 @@ class Fault:
 
     def __str__(self) -> str:
         return self.kind if self.stage is None else f"{self.kind} at {self.stage}"
+
+    @classmethod
+    def named(cls, name: str) -> Fault:
+        """The fault of this name, as `str` gives it.
+
+        Raises:
+            ValueError: there is none.
+        """
+        kind, _, stage = name.partition(" at ")
+        if kind not in {"permit", "monitor", "redact", *_REFUSALS}:
+            raise ValueError(f"`{name}` is no fault")
+        return cls(kind, Stage(stage) if stage else None)
+
+    @classmethod
+    def of_key(cls, key: str) -> Fault:
+        """The fault of whoever has this key.
+
+        Raises:
+            ValueError: it is no key.
+        """
+        return cls.named(key.removeprefix(_KEY).replace("-", " "))
+
+    @property
+    def key(self) -> str:
+        """The key of whoever calls a proxy under this fault."""
+        return _KEY + str(self).replace(" ", "-")
 
     @property
     def refuses(self) -> bool:

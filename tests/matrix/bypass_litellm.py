@@ -23,6 +23,7 @@ from checkrein.testing import Failure, Upstream
 from checkrein_litellm import PolicyClient, PolicyRouter, sdk
 
 SAID = [{"role": "user", "content": PROMPT}]
+SAID_AGAIN = [{"role": "user", "content": f"again, {PROMPT}"}]
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
 AS_CALL = {"name": "look", "arguments": json.dumps({"query": ANSWER}, ensure_ascii=False)}
 PICTURE = b"\x89PNG\r\n\x1a\n"
@@ -122,7 +123,7 @@ def _with_streams(ways: Mapping[str, Way]) -> dict[str, Way]:
     }
 
 
-_HERE = {"messages": SAID, "model": "gpt-4o-mini"}
+_HERE = {"messages": SAID_AGAIN, "model": "gpt-4o-mini"}
 _COMMON = {
     **_with_streams(
         {
@@ -159,7 +160,9 @@ _SDK = {
             "chat, longer context": Way(
                 "completion", {"context_window_fallback_dict": {"gpt-4o": "gpt-4o-mini"}}, [TOO_LONG, ANSWER]
             ),
-            "chat, client fallbacks with a prompt": Way("completion", {"fallbacks": [_HERE]}, [BROKEN, ANSWER]),
+            "chat, client fallbacks with a prompt": Way(
+                "completion", {"fallbacks": [_HERE]}, [BROKEN, ANSWER]
+            ),
             "chat, models in the call": Way("completion", {"model_list": [{"model": "gpt-4o"}]}, denied=True),
             "chat, body in the call": Way("completion", {"extra_body": {"messages": SAID}}, denied=True),
         }
@@ -172,7 +175,9 @@ _ROUTER = {
             "chat, retry": Way("completion", {"model": "gpt-4o-pair", "num_retries": 1}, [BROKEN, ANSWER]),
             "chat, fallback": Way("completion", {"model": "gpt-4o-sick"}, [BROKEN, ANSWER]),
             "chat, longer context": Way("completion", {"model": "gpt-4o-short"}, [TOO_LONG, ANSWER]),
-            "chat, client fallbacks with a prompt": Way("completion", {"fallbacks": [_HERE]}, [BROKEN, ANSWER]),
+            "chat, client fallbacks with a prompt": Way(
+                "completion", {"fallbacks": [_HERE]}, [BROKEN, ANSWER]
+            ),
             "chat, deployment id": Way("completion", {"model": "id-gpt-4o"}),
             "chat, alias": Way("completion", {"model": "best"}),
         }
@@ -210,13 +215,19 @@ class Mechanism:
         return next(getattr(target, name) for name in names if hasattr(target, name))
 
 
-def _reached(name: str, upstream: Upstream) -> dict[str, Any]:
+def reached(name: str, upstream: Upstream) -> dict[str, Any]:
+    """How LiteLLM reaches a model.
+
+    Args:
+        name: one of `MODELS`.
+        upstream: the provider.
+    """
     base = upstream.url.removesuffix("/v1") if name == "claude" else upstream.url
     return {"model": MODELS[name], "api_base": base, "api_key": "k"}
 
 
 def _functions(pep: EnforcementPoint, upstream: Upstream, _: Way) -> Any:
-    sdk.install(PolicyClient(pep, models={name: _reached(name, upstream) for name in MODELS}))
+    sdk.install(PolicyClient(pep, models={name: reached(name, upstream) for name in MODELS}))
     return checkrein_litellm
 
 
@@ -225,7 +236,7 @@ def _router(pep: EnforcementPoint, upstream: Upstream, way: Way) -> Any:
     models = [
         {
             "model_name": group,
-            "litellm_params": {**_reached(name, upstream), "max_retries": 0},
+            "litellm_params": {**reached(name, upstream), "max_retries": 0},
             "model_info": {"id": number},
         }
         for group, name, number in DEPLOYMENTS

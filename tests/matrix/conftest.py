@@ -4,6 +4,7 @@ import gc
 import json
 import warnings
 from collections import defaultdict
+from contextlib import ExitStack
 from importlib import import_module
 
 import httpx
@@ -35,6 +36,18 @@ def upstream(provider):
     return provider
 
 
+@pytest.fixture(scope="session")
+def proxies(provider, tmp_path_factory):
+    """Two proxies of the one provider, by how their streams leave; they start side by side."""
+    from bypass_proxy import running  # noqa: PLC0415 -- on the path once tests are collected
+
+    with ExitStack() as stack:
+        yield {
+            mode: stack.enter_context(running(tmp_path_factory.mktemp(mode), mode, provider))
+            for mode in ("hold", "window")
+        }
+
+
 @pytest.fixture(scope="module")
 def swept():
     """Sweeps away, once and at the end, what LiteLLM leaves open."""
@@ -54,7 +67,9 @@ async def litellm_alone(monkeypatch):
     clients = type(litellm.in_memory_llm_clients_cache)()
     monkeypatch.setattr(litellm, "in_memory_llm_clients_cache", clients)
     monkeypatch.setattr(litellm, "disable_aiohttp_transport", True)
-    monkeypatch.setattr(litellm, "ssl_verify", False)  # nothing here is encrypted, and certificates load slowly
+    monkeypatch.setattr(
+        litellm, "ssl_verify", False
+    )  # nothing here is encrypted, and certificates load slowly
     monkeypatch.setattr(litellm, "cache", None)
     yield
     for kept in list(clients.cache_dict.values()):

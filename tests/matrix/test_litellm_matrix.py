@@ -3,6 +3,8 @@
 import pytest
 from bypass_counting import IN_ANSWER, IN_PROMPT, all_sent, characters, count
 from bypass_litellm import MECHANISMS, call, faults_for, shows
+from bypass_proxy import WAYS, DeniedByProxy
+from bypass_proxy import call as ask
 
 from checkrein import PolicyDenied, Stage
 
@@ -51,3 +53,27 @@ async def test_nothing_leaks(mechanism, way, mode, fault, upstream, cell, litell
         denied = [one for one in records if not one.permitted]
         assert {one.request.stage for one in denied} == {fault.stage}
         assert not any(one.enforced for one in denied)
+
+
+PROXIED = [
+    pytest.param(way, mode, fault, id=f"{way}, {mode}, {fault}")
+    for mode in ("hold", "window")
+    for way, asked in WAYS.items()
+    if mode == "hold" or asked.streams
+    for fault in faults_for(asked, mode)
+]
+
+
+@pytest.mark.parametrize(("way", "mode", "fault"), PROXIED)
+def test_no_proxy_leaks(way, mode, fault, proxies, upstream, cell):
+    asked, proxy = WAYS[way], proxies[mode]()
+
+    came = ask(asked, fault, proxy, upstream)
+
+    upstream.wait()
+    sent = all_sent(upstream)
+    counted = count(fault, came, sent, DeniedByProxy)
+    cell("LiteLLM", "proxy", way if mode == "hold" else f"{way}, {mode}", fault, counted)
+    judged(fault, asked, counted, came, sent)
+    if fault.watches and (asked.answers or fault.stage is not Stage.POST_COMPLETION):
+        assert proxy.denied_by_now(str(fault)) == {fault.stage}
