@@ -21,6 +21,8 @@ _ENVELOPE: Final = frozenset(
 # What frames a choice.
 _FRAME: Final = frozenset({"delta", "finish_reason", "index", "logprobs"})
 _REASONING: Final = "reasoning_content"
+# What does not come in pieces, though it may be told with each.
+_WHOLE: Final = frozenset({"finish_reason", "id", "role", "type"})
 # Where a choice's text flows: of a text completion, and of chat.
 _OWN: Final = ("text",)
 _OF_DELTA: Final = (_REASONING, "content", "refusal")
@@ -86,7 +88,8 @@ class ChoicesShape:
                 continue
             for leaf in leaves(rest, key, (key,), max_depth, numbered=True):
                 if not LOGPROBS.intersection(leaf.path):
-                    yield (leaf.path if key == "choices" else None), leaf
+                    pieced = key == "choices" and leaf.key not in _WHOLE
+                    yield (leaf.path if pieced else None), leaf
 
     def saying(self, event: Event, path: Path, text: str) -> Any:
         """A chunk with one choice."""

@@ -72,7 +72,8 @@ class MessagesShape:
         for key in [key for key in answer or () if key not in _NOT_SAID]:
             for leaf in leaves(answer, key, (key,), max_depth):
                 pieced = _kind(rest) == "content_block_delta" and leaf.path == ("delta", leaf.key)
-                yield ((number_of(rest, "index"), leaf.key) if pieced else None), leaf
+                whole = not pieced or leaf.key == "type"
+                yield (None if whole else (number_of(rest, "index"), leaf.key)), leaf
 
     def saying(self, event: Event, path: Path, text: str) -> Any:  # noqa: ARG002 -- as its protocol
         """A delta of a block."""

@@ -9,7 +9,6 @@ from pydantic import BaseModel
 
 from checkrein.errors import RequestError
 
-from .events import whole_of
 from .leaves import Leaf, Path, leaves, member
 from .streaming_shape import LOGPROBS, Event, Piece, Step, dropped, number_of, own
 
@@ -28,6 +27,7 @@ _NOT_SAID: Final = frozenset(
 _BOOKS: Final = frozenset(
     {"_hidden_params", "created_at", "id", "model", "object", "service_tier", "system_fingerprint", "usage"}
 )
+_ENDS: Final = ("response.completed", "response.failed", "response.incomplete")
 _ITEMS: Final = ("response.output_item.added", "response.output_item.done")
 # `item.id`, and `response.output.0.id`.
 _NAMES: Final = (2, 4)
@@ -129,7 +129,8 @@ class ResponsesShape:
 
     def outcome(self, events: Sequence[Any]) -> Sequence[Any]:
         """The answer that the last event holds."""
-        return [whole_of(events) or events[-1]]
+        ends = [event for event in events if _kind(event) in _ENDS and member(event, "response") is not None]
+        return [member(ends[-1], "response") if ends else events[-1]]
 
     def _flowing(self, chunk: Any, path: Path) -> Event:
         text = member(chunk, "delta")

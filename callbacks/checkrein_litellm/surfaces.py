@@ -20,8 +20,6 @@ __all__ = [
     "answer_surfaces",
     "content_of",
     "request_surfaces",
-    "stream_surfaces",
-    "text_size",
 ]
 
 # An answer's own book-keeping.
@@ -45,6 +43,8 @@ _NOT_SAID: Final = frozenset(
 _ANSWERS: Final = frozenset({"candidates", "choices", "content", "data", "output"})
 # What the provider adds out of its own memory, and nobody here sees.
 _STORED: Final = ("cachedContent", "cached_content", "conversation", "previous_response_id")
+# What a tool is called with, whole and in the pieces of a stream.
+_JSON: Final = frozenset({"arguments", "delta", "partial_json"})
 _FILES: Final = {"file": "audio", "image": "image", "mask": "image"}
 
 
@@ -129,7 +129,7 @@ class Surfaces:
                 first, *others = parts
                 if first.container is None:
                     raise UnwritableError("the name of a field cannot be changed")
-                if first.key == "arguments" and _is_json(_joined(parts)) and not _is_json(text):
+                if first.key in _JSON and _is_json(_joined(parts)) and not _is_json(text):
                     raise UnwritableError("the arguments of a tool call would be no JSON any more")
                 _put(first, text)
                 for part in others:
@@ -186,19 +186,6 @@ def content_of(data: Mapping[str, Any], keys: Iterable[str], max_depth: int) -> 
     )
 
 
-def text_size(chunk: Any, max_depth: int) -> int:
-    """Bytes of the strings in one chunk of a stream, in UTF-8.
-
-    Raises:
-        RequestError: it is nested over the limit.
-    """
-    return sum(
-        len(leaf.text.encode("utf-8", "surrogatepass"))
-        for key in _said(chunk)
-        for leaf in leaves(chunk, key, (key,), max_depth)
-    )
-
-
 def answer_surfaces(answer: Any, max_depth: int, repeated: Collection[str] = ()) -> Surfaces:
     """Read a whole answer: every choice, and whatever a provider says beside them.
 
@@ -216,29 +203,6 @@ def answer_surfaces(answer: Any, max_depth: int, repeated: Collection[str] = ())
         if key not in _ANSWERS:
             found = (leaf for leaf in found if leaf.kind or leaf.text not in repeated)
         surfaces.read(found, "assistant", Origin.ASSISTANT)
-    return surfaces
-
-
-def stream_surfaces(chunks: Sequence[Any], max_depth: int) -> Surfaces:
-    """Read a stream: the pieces of one text, chunk by chunk, are one segment.
-
-    Raises:
-        RequestError: it is nested over the limit.
-    """
-    said: dict[Path, list[Leaf]] = {}
-    beside: dict[tuple[Path, str], list[list[Leaf]]] = {}
-    for chunk in chunks:
-        for key in _said(chunk):
-            for leaf in leaves(chunk, key, (key,), max_depth, numbered=True):
-                if key != "choices":
-                    # Nothing here comes in pieces, but some providers repeat it in every chunk.
-                    copies = beside.setdefault((leaf.path, leaf.text), [])
-                    copies.append([leaf._replace(path=(*leaf.path, -len(beside)))])
-                elif "logprobs" not in leaf.path:
-                    said.setdefault(leaf.path, []).append(leaf)
-    surfaces = Surfaces()
-    for copies in (*([parts] for parts in said.values()), *beside.values()):
-        surfaces.add(copies, "assistant", Origin.ASSISTANT)
     return surfaces
 
 

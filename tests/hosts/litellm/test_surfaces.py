@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from litellm.types.utils import Delta, Message, ModelResponse, ModelResponseStream, StreamingChoices
+from litellm.types.utils import Message, ModelResponse
 
 from checkrein import Changes, Origin
 from checkrein.errors import RequestError
@@ -17,8 +16,6 @@ from checkrein_litellm.surfaces import (
     UnwritableError,
     answer_surfaces,
     request_surfaces,
-    stream_surfaces,
-    text_size,
 )
 from checkrein_litellm.writing import write_answer, write_request
 
@@ -246,59 +243,6 @@ def test_logprobs_and_speech_go_with_the_text_that_they_repeat():
     write_answer([given], Changes(texts={("choices", 0, "message", "content"): "gone"}), found)
     assert given.choices[0].logprobs is None
     assert given.choices[0].message.audio.data == ""
-
-
-def chunk(content=None, index=0, **more):
-    delta = Delta(content=content, **more)
-    return ModelResponseStream(choices=[StreamingChoices(index=index, delta=delta)])
-
-
-def test_the_pieces_of_a_stream_are_one_text_per_choice():
-    chunks = [chunk("one "), chunk("uno ", 1), chunk("two "), chunk("dos ", 1), chunk("123"), chunk("3", 1)]
-    found = stream_surfaces(chunks, 32)
-    assert texts(found) == [SECRET, "uno dos 3"]
-    hidden = {one.path: "gone" for one in found.segments if SECRET in one.text}
-    write_answer(chunks, Changes(texts=hidden), found)
-    assert [one.choices[0].delta.content for one in chunks] == ["gone", "uno ", "", "dos ", "", "3"]
-
-
-def test_the_pieces_of_a_tool_call_go_by_its_number():
-    def piece(index, name, arguments):
-        function = {"name": name, "arguments": arguments}
-        return {"index": index, "id": None, "type": "function", "function": function}
-
-    chunks = [
-        chunk(tool_calls=[piece(0, "f", '{"a":')]),
-        chunk(tool_calls=[piece(1, "g", '{"b": 1')]),
-        chunk(tool_calls=[piece(0, None, f'"{SECRET}"}}'), piece(1, None, "}")]),
-    ]
-    found = stream_surfaces(chunks, 32)
-    assert texts(found) == [f'{{"a":"{SECRET}"}}', '{"b": 1}']
-    path = found.segments[0].path
-    with pytest.raises(UnwritableError):
-        found.write({path: "no json"})
-    found.write({path: '{"a":"gone"}'})
-    assert SECRET not in "".join(one.model_dump_json() for one in chunks)
-
-
-def test_what_a_stream_repeats_is_read_once_and_written_everywhere():
-    chunks = [chunk("x"), chunk("y")]
-    for one in chunks:
-        one.citations = [SECRET, "https://x.y"]
-    found = stream_surfaces(chunks, 32)
-    assert texts(found) == ["xy", SECRET, "https://x.y"]
-    write_answer(chunks, Changes(texts={found.segments[1].path: "gone"}), found)
-    assert [one.citations for one in chunks] == [["gone", "https://x.y"]] * 2
-
-
-@given(text=st.text(min_size=1), cuts=st.lists(st.integers(0, 20), max_size=8))
-def test_a_stream_reads_as_its_answer_does_however_it_is_cut(text, cuts):
-    places = sorted({min(cut, len(text)) for cut in cuts} | {0, len(text)})
-    pieces = [text[start:end] for start, end in pairwise(places)]
-    whole = {"choices": [{"index": 0, "message": {"content": text}}]}
-    chunks = [{"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces]
-    assert texts(stream_surfaces(chunks, 32)) == texts(answer_surfaces(whole, 32))
-    assert sum(text_size(one, 32) for one in chunks) == len(text.encode("utf-8", "surrogatepass"))
 
 
 def test_a_message_of_litellms_is_read_like_json():
