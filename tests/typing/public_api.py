@@ -6,10 +6,12 @@ from typing import assert_type
 from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
 
+import checkrein_litellm as litellm_host
 from checkrein import (
     AccessRequest,
     Candidate,
     Decision,
+    Denial,
     Effect,
     EnforcementPoint,
     Entity,
@@ -20,6 +22,7 @@ from checkrein import (
     StreamGate,
     Verdict,
     acting_as,
+    denial_from,
 )
 from checkrein.document import EvaluationRequest
 from checkrein.engine import PolicyEngine, RemotePolicyEngine
@@ -129,3 +132,16 @@ def langchain(pep: EnforcementPoint) -> None:
     assert_type(router.invoke("hello"), AIMessage)
     uninstall = PolicyCallbackHandler(pep).install()
     assert_type(uninstall, Callable[[], None])
+
+
+def litellm(pep: EnforcementPoint, router: litellm_host.PolicyRouter) -> None:
+    """The LiteLLM host: functions, a client of them, a router, and a denial as any client reads it."""
+    litellm_host.install(pep)
+    client = litellm_host.PolicyClient(pep)
+    assert_type(client.acting_as("alice"), litellm_host.PolicyClient)
+    router.acting_as("alice").completion(model="gpt-4o", messages=[])
+    try:
+        litellm_host.completion(model="gpt-4o", messages=[{"role": "user", "content": "hello"}])
+    except litellm_host.CallDenied as error:
+        denial = denial_from(error)
+        assert_type(denial, Denial | None)
