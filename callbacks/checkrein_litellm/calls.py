@@ -14,6 +14,7 @@ from checkrein import Decision, Entity
 from checkrein.identity import Identity
 
 from .endpoints import UNNAMED, Endpoint
+from .reply_form import ReplyForm
 from .surfaces import Content
 
 __all__ = ["CALL_ID", "Call", "Calls"]
@@ -44,6 +45,7 @@ class Call:
         said: every text of the request, as it was permitted last.
         denial: the decision that ended the call; whatever comes after is denied by it as well.
         is_record: it is a record of a batch's file, and no request.
+        reply: how a denial of it would be told in an ordinary answer, where the settings want that.
         let_pass: it cannot be governed, and the settings only monitor.
         last: the last decision.
         logged: the last decision that LiteLLM's own logs are told of.
@@ -69,6 +71,7 @@ class Call:
     said: frozenset[str] = field(default=frozenset(), repr=False)
     denial: Decision | None = None
     is_record: bool = False
+    reply: ReplyForm | None = None
     let_pass: bool = False
     last: Decision | None = None
     logged: Decision | None = field(default=None, repr=False)

@@ -21,6 +21,7 @@ from .endpoints import ENDPOINTS, UNNAMED, Endpoint
 from .gate import passing, query
 from .identity import authenticated
 from .narrowing import narrow, unjudged
+from .reply_form import form_of
 from .requests import models_of, problem_of, text_keys
 from .streaming_proxy import held_back
 from .surfaces import Surfaces, answer_surfaces, content_of, request_surfaces
@@ -120,6 +121,7 @@ class Governor:
     ) -> None:
         endpoint = ENDPOINTS.get(call_type, UNNAMED)
         call = self.asker.begin(key, data, endpoint)
+        self._prepare_reply(call, data)
         if not self._opened(call, call_type, data):
             return
         problem = problem_of(data, endpoint, self._guardrail)
@@ -135,6 +137,12 @@ class Governor:
             content = content_of(data, endpoint.content, self._depth)
         call.permitted = dict.fromkeys(models, content)
         call.models = tuple(models) if len(models) > 1 else ()
+
+    def _prepare_reply(self, call: Call, data: Mapping[str, Any]) -> None:
+        wanted = self.asker.pep.settings.denials.on_denied == "reply" and not call.endpoint.raw
+        # Several models answer with a list, and a record of a batch's file is no request.
+        if wanted and len(models_of(data)) == 1 and "proxy_server_request" in data:
+            call.reply = form_of(call.endpoint.operation, data)
 
     def _opened(self, call: Call, call_type: str, data: Mapping[str, Any]) -> bool:
         """Whether a call is judged: not what the settings let pass, and not what nobody governs.

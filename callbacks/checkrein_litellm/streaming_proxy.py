@@ -19,7 +19,6 @@ from .streaming import EventHolder
 from .streaming_chat import ChoicesShape
 from .streaming_google import GenerateShape
 from .streaming_messages import MessagesShape
-from .streaming_reply import reply_stream
 from .streaming_responses import ResponsesShape
 from .streaming_shape import Shape
 from .withholding import shown
@@ -143,7 +142,6 @@ class _Answer:
         self._call = call
         self._data = data
         self._holder = holder
-        self._left = False
         self._denied: CallDenied | None = None
         self._noted: Decision | None = None
         self.ended = False
@@ -155,8 +153,9 @@ class _Answer:
             CallDenied: nothing more of it leaves.
         """
         if self._denied is not None:
-            self.ended = True
-            return self._reply(self._denied)
+            # Anew: what led to it can hold what was denied.
+            self._call.denial = self._call.last = self._denied.decision
+            raise CallDenied(self._denied.decision)
         chunk = await self._next(pieces)
         given: list[Any] = []
         try:
@@ -167,7 +166,6 @@ class _Answer:
             self._denied = error
             self.ended = False
             given += self._holder.leftover()
-        self._left = self._left or bool(given)
         return given
 
     async def _judge(self, chunk: Any, given: list[Any]) -> None:
@@ -195,18 +193,6 @@ class _Answer:
             if failed is error:
                 raise
         raise failed
-
-    def _reply(self, denied: CallDenied) -> Sequence[Any]:
-        """What stands for the answer; where some of it has left, or none can, the denial is raised."""
-        call = self._call
-        call.last = denied.decision
-        reply: list[Any] = []
-        if not self._left and self._asker.pep.settings.denials.on_denied == "reply":
-            reply = reply_stream(denied, call.endpoint.operation, self._data)
-        call.denial = None if reply else denied.decision
-        if not reply:
-            raise CallDenied(denied.decision)
-        return reply
 
     @property
     def _withholds(self) -> bool:

@@ -1,9 +1,9 @@
-"""What a denied caller reads in place of a stream, where the settings say `on_denied: reply`."""
+"""A reply to a denial in the APIs that LiteLLM passes on as bytes, whole and as a stream."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from checkrein.ids import new_id
@@ -12,9 +12,11 @@ from .denial import CallDenied
 from .replies import reply_to, takes_text
 from .streaming_sse import frame
 
-__all__ = ["reply_stream"]
+__all__ = ["reply_stream", "reply_whole"]
 
 _NO_TOKENS: Final[Mapping[str, int]] = {"input_tokens": 0, "output_tokens": 0}
+
+JSON = dict[str, Any]
 
 
 def reply_stream(denied: CallDenied, operation: str, data: Mapping[str, Any]) -> list[Any]:
@@ -30,15 +32,34 @@ def reply_stream(denied: CallDenied, operation: str, data: Mapping[str, Any]) ->
     """
     if not takes_text(data):
         return []
-    told = _TOLD.get(operation)
-    if told is not None:
-        return list(told(str(denied), str(data.get("model") or "")))
+    made = _MADE.get(operation)
+    if made is not None:
+        _, events = made(str(denied), str(data.get("model") or ""))
+        return [frame(event, event.get("type", "") if operation == "messages" else "") for event in events]
     reply = reply_to(denied, operation, {**data, "stream": True})
     return [] if reply is None else [reply]
 
 
-def _messages(text: str, model: str) -> Iterator[bytes]:
-    message: dict[str, Any] = {
+def reply_whole(denied: CallDenied, operation: str, data: Mapping[str, Any]) -> JSON | None:
+    """An ordinary answer that says what the exception would say, or None where no text can be one.
+
+    Args:
+        denied: the denial.
+        operation: what kind of call it was.
+        data: the call's parameters.
+    """
+    if not takes_text(data):
+        return None
+    made = _MADE.get(operation)
+    if made is not None:
+        return made(str(denied), str(data.get("model") or ""))[0]
+    reply = reply_to(denied, operation, {**data, "stream": False})
+    told: JSON | None = None if reply is None else reply.model_dump(mode="json", exclude_none=True)
+    return told
+
+
+def _messages(text: str, model: str) -> tuple[JSON, list[JSON]]:
+    message: JSON = {
         "id": f"msg_{new_id()}",
         "type": "message",
         "role": "assistant",
@@ -50,21 +71,21 @@ def _messages(text: str, model: str) -> Iterator[bytes]:
     }
     block = {"type": "text", "text": ""}
     ended = {"stop_reason": "refusal", "stop_sequence": None}
-    events: tuple[dict[str, Any], ...] = (
+    events: list[JSON] = [
         {"type": "message_start", "message": message},
         {"type": "content_block_start", "index": 0, "content_block": block},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}},
         {"type": "content_block_stop", "index": 0},
         {"type": "message_delta", "delta": ended, "usage": {"output_tokens": 0}},
         {"type": "message_stop"},
-    )
-    return (frame(event, str(event["type"])) for event in events)
+    ]
+    return {**message, **ended, "content": [{**block, "text": text}]}, events
 
 
-def _responses(text: str, model: str) -> Iterator[bytes]:
+def _responses(text: str, model: str) -> tuple[JSON, list[JSON]]:
     part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
     item = {"id": f"msg_{new_id()}", "type": "message", "role": "assistant", "status": "incomplete"}
-    begun = {
+    begun: JSON = {
         "id": f"resp_{new_id()}",
         "object": "response",
         "created_at": int(time.time()),
@@ -93,7 +114,7 @@ def _responses(text: str, model: str) -> Iterator[bytes]:
     }
     at = {"output_index": 0}
     within = {"item_id": item["id"], "content_index": 0, **at}
-    events: tuple[dict[str, Any], ...] = (
+    events: list[JSON] = [
         {"type": "response.created", "response": begun},
         {
             "type": "response.output_item.added",
@@ -106,17 +127,18 @@ def _responses(text: str, model: str) -> Iterator[bytes]:
         {"type": "response.content_part.done", "part": part, **within},
         {"type": "response.output_item.done", "item": whole, **at},
         {"type": "response.incomplete", "response": ended},
-    )
-    return (frame({**event, "sequence_number": number}) for number, event in enumerate(events))
+    ]
+    return ended, [{**event, "sequence_number": number} for number, event in enumerate(events)]
 
 
-def _generate_content(text: str, model: str) -> Iterator[bytes]:
+def _generate_content(text: str, model: str) -> tuple[JSON, list[JSON]]:
     content = {"parts": [{"text": text}], "role": "model"}
     candidate = {"content": content, "finishReason": "SAFETY", "index": 0}
-    yield frame({"candidates": [candidate], "modelVersion": model, "responseId": new_id()})
+    answer: JSON = {"candidates": [candidate], "modelVersion": model, "responseId": new_id()}
+    return answer, [answer]
 
 
-_TOLD: Final[Mapping[str, Callable[[str, str], Iterator[bytes]]]] = {
+_MADE: Final[Mapping[str, Callable[[str, str], tuple[JSON, list[JSON]]]]] = {
     "generate_content": _generate_content,
     "messages": _messages,
     "responses": _responses,

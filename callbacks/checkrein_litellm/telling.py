@@ -33,6 +33,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 _MESSAGES: Final = "/v1/messages"
 _GATEWAY: Final = "/claude_code_gateway"
+_OK: Final = 200
 _ERROR: Final = 400
 _SERVER_ERROR: Final = 500
 _UNAUTHENTICATED: Final = 401
@@ -147,16 +148,20 @@ class Telling:
         return True
 
     async def refuse(self, reason: Exception, kind: str) -> None:
-        """Send a denial, or the proxy's own refusal of whom it does not know.
+        """Send a denial, the reply that stands for it, or the proxy's own refusal of whom it does not know.
 
         Args:
             reason: the denial, or the proxy's exception.
             kind: `http.response`, or `websocket.http.response` where a session would begin.
         """
         told = headers_of(self.call) if self.call is not None else {}
+        media_type = "application/json"
         if isinstance(reason, CallDenied):
             status, body = reason.status_code, body_of(reason, self._path)
             told = {**reason.headers, **told}
+            reply = self.call.reply.reply(reason) if self.call is not None and self.call.reply else None
+            if reply is not None:
+                status, (media_type, body) = _OK, reply
         else:
             status = _status_of(reason)
             error = {
@@ -166,7 +171,7 @@ class Telling:
                 "code": str(status),
             }
             body = json.dumps({"error": error}).encode()
-        told |= {"content-type": "application/json", "content-length": str(len(body))}
+        told |= {"content-type": media_type, "content-length": str(len(body))}
         await self._send({"type": f"{kind}.start", "status": status, "headers": _with((), told)})
         await self._send({"type": f"{kind}.body", "body": body})
 

@@ -206,6 +206,30 @@ def test_where_nothing_has_left_a_denial_is_a_reply(windowed, name):
     assert [end for end in ("content_filter", "refusal", "SAFETY") if end in answer.text]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@EVERYWHERE
+def test_a_prompt_that_is_denied_is_answered_with_a_reply(windowed, name, stream):
+    path, model, body = ENDPOINTS[name]
+    asked = json.loads(json.dumps(body).replace('"hi"', '"FORBIDDEN"'))
+    if not stream:
+        path = path.removesuffix("?alt=sse").replace(":streamGenerateContent", ":generateContent")
+    answer = windowed.post(path, "pro", model=model, stream=stream, **asked)
+    assert answer.status_code == 200, answer.text
+    assert windowed.upstream.requests == []
+    record = windowed.records(answer)[-1]
+    assert (record["stage"], record["permitted"]) == ("pre_prompt", False)
+    assert record["decision_id"] in (said(answer.text) if stream else answer.text)
+    assert [end for end in ("content_filter", "refusal", "SAFETY") if end in answer.text]
+
+
+def test_who_cannot_read_a_text_is_denied_with_a_status(windowed):
+    windowed.upstream.reply = f"this is FORBIDDEN {LONG}"
+    for more in ({"tool_choice": "required"}, {"response_format": {"type": "json_object"}}):
+        answer = send(windowed, "chat", **more)
+        assert answer.status_code == 403
+        assert answer.json()["error"]["type"] == "policy_denied"
+
+
 @CALLING
 def test_calls_of_tools_wait_for_the_end_of_a_window(windowed, name):
     call = {"name": "look_up", "arguments": {"who": SSN, "why": "because"}}
@@ -293,6 +317,33 @@ def test_clients_read_a_denial_out_of_the_last_frame(windowed):
     ):
         stream.get_final_message()
     assert denial_from(failed.value).reasons == ("content.forbidden",)
+
+
+def test_several_choices_keep_their_texts_in_a_window(windowed):
+    windowed.upstream.reply = {"choices": [f"{LONG}{SSN}", f"it is {SSN} and {LONG}"]}
+    texts = {0: "", 1: ""}
+    for event in events(send(windowed, "chat", n=2).text):
+        for choice in event["choices"]:
+            texts[choice["index"]] += choice["delta"].get("content") or ""
+    assert texts == {0: f"{LONG}{REDACTED}", 1: f"it is {REDACTED} and {LONG}"}
+
+
+@EVERYWHERE
+def test_of_a_window_that_breaks_nothing_more_leaves(windowed, name):
+    windowed.upstream.reply = f"{LONG}{LONG}"
+    windowed.upstream.hang_up_after(300)
+    answer = send(windowed, name)
+    assert answer.status_code in {200, 500}
+    assert f"{LONG}{LONG}".startswith(said(answer.text))
+
+
+@EVERYWHERE
+def test_under_monitor_a_stream_comes_as_it_was_and_is_judged_all_the_same(windowed, name):
+    windowed.upstream.reply = f"this is FORBIDDEN {LONG}"
+    answer = send(windowed, name, "watched")
+    assert said(answer.text) == f"this is FORBIDDEN {LONG}"
+    (record,) = asked(windowed.records(answer))
+    assert (record["permitted"], record["enforced"]) == (False, False)
 
 
 @pytest.mark.parametrize("running_as", ["proxy", "windowed"])
