@@ -7,8 +7,9 @@ import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from checkrein import Decision, EnforcementPoint, Settings, Stage
+from checkrein import Decision, EnforcementPoint, Entity, Settings, Stage
 from checkrein.detection import Detectors, Span
 from checkrein.testing import FailingEngine, StaticEngine, Upstream, deny, obligation, permit
 
@@ -22,6 +23,9 @@ ANSWER = f"{'well, ' * 20}the key is {IN_ANSWER}, keep it"
 _KEY = "sk-bypass-"
 LONGEST = len(IN_PROMPT)
 _FOUND = re.compile(f"[{IN_PROMPT[:3]}{IN_ANSWER[:3]}]{{1,{LONGEST}}}")
+
+# The settings under which nothing stands of what a watched caller is denied.
+WATCHING = {"rules": [{"subject": {"team": "watched"}, "mode": "monitor"}]}
 
 MODEL_STAGES = (Stage.MODEL_SELECTION, Stage.PRE_PROMPT, Stage.POST_COMPLETION)
 TOOL_STAGES = (Stage.TOOL_CALL, Stage.TOOL_RESULT)
@@ -74,6 +78,11 @@ class Fault:
     def key(self) -> str:
         """The key of whoever calls a proxy under this fault."""
         return _KEY + str(self).replace(" ", "-")
+
+    @property
+    def caller(self) -> Entity:
+        """Who calls under this fault, where a caller's name chooses it."""
+        return Entity(type="user", id=str(self), properties={"team": "watched"} if self.watches else {})
 
     @property
     def refuses(self) -> bool:
@@ -135,6 +144,17 @@ def scan(text: str) -> list[Span]:
     return [Span("secret", *hit.span()) for hit in _FOUND.finditer(text)]
 
 
+class Everyone(StaticEngine):
+    """Does to each caller what the caller is named after."""
+
+    def __init__(self) -> None:
+        super().__init__(self._fault, name="bypass", remote=True)
+
+    def _fault(self, request: Any) -> Any:
+        self.asked.clear()
+        return Fault.named(request.document["subject"]["id"]).engine()._answer(request)
+
+
 def govern(fault: Fault, mode: str = "hold") -> tuple[EnforcementPoint, list[Decision]]:
     """An enforcement point with the fault, and its records.
 
@@ -142,10 +162,22 @@ def govern(fault: Fault, mode: str = "hold") -> tuple[EnforcementPoint, list[Dec
         fault: what its engine does.
         mode: how streams leave: `hold` or `window`.
     """
+    return _governed(fault.engine(), mode)
+
+
+def govern_everyone(mode: str) -> tuple[EnforcementPoint, list[Decision]]:
+    """An enforcement point with a fault for each caller, and its records.
+
+    Args:
+        mode: how streams leave: `hold` or `window`.
+    """
+    return _governed(Everyone(), mode)
+
+
+def _governed(engine: StaticEngine, mode: str) -> tuple[EnforcementPoint, list[Decision]]:
     records: list[Decision] = []
-    stands = {"default": "monitor" if fault.watches else "enforce"}
-    settings = Settings.model_validate({"stream": {"mode": mode}, "enforcement": stands})
-    pep = EnforcementPoint(fault.engine(), settings, record=records.append)
+    settings = Settings.model_validate({"stream": {"mode": mode}, "enforcement": WATCHING})
+    pep = EnforcementPoint(engine, settings, record=records.append)
     pep._concluder.detectors = Detectors(
         dict.fromkeys(Stage, frozenset({"secret"})),
         dict.fromkeys(Stage, (scan,)),

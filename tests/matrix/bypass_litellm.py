@@ -1,4 +1,4 @@
-"""The LiteLLM half of the matrix without a proxy: its functions and its router, in every way of calling them."""
+"""The LiteLLM half of the matrix without a proxy: its functions and its router, every way of calling them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # before LiteLLM is imported: it asks the network
 
 import litellm
-from bypass_counting import ANSWER, MODEL_STAGES, PROMPT, Came, Fault, faults, govern, watched
+from bypass_counting import ANSWER, MODEL_STAGES, PROMPT, Came, Fault, faults, govern_everyone, watched
 from pydantic import BaseModel
 
 import checkrein_litellm
-from checkrein import Decision, EnforcementPoint, Stage
+from checkrein import Decision, EnforcementPoint, Stage, acting_as
 from checkrein.testing import Failure, Upstream
 from checkrein_litellm import PolicyClient, PolicyRouter, sdk
 
@@ -200,12 +201,12 @@ class Mechanism:
     """What is called.
 
     Args:
-        target: where the calls are, for an enforcement point, a provider and a way.
+        target: where the calls are, by how streams leave.
         ways: how it is called.
         asynchronous: whether its calls are awaited.
     """
 
-    target: Callable[[EnforcementPoint, Upstream, Way], Any]
+    target: Callable[[Lab, str], Any]
     ways: Mapping[str, Way]
     asynchronous: bool = False
 
@@ -226,13 +227,11 @@ def reached(name: str, upstream: Upstream) -> dict[str, Any]:
     return {"model": MODELS[name], "api_base": base, "api_key": "k"}
 
 
-def _functions(pep: EnforcementPoint, upstream: Upstream, _: Way) -> Any:
-    sdk.install(PolicyClient(pep, models={name: reached(name, upstream) for name in MODELS}))
-    return checkrein_litellm
+def _client(pep: EnforcementPoint, upstream: Upstream) -> PolicyClient:
+    return PolicyClient(pep, models={name: reached(name, upstream) for name in MODELS})
 
 
-def _router(pep: EnforcementPoint, upstream: Upstream, way: Way) -> Any:
-    wanted = {**GIVEN[way.call], **way.options}.get("model")
+def _router(pep: EnforcementPoint, upstream: Upstream) -> PolicyRouter:
     models = [
         {
             "model_name": group,
@@ -240,8 +239,6 @@ def _router(pep: EnforcementPoint, upstream: Upstream, way: Way) -> Any:
             "model_info": {"id": number},
         }
         for group, name, number in DEPLOYMENTS
-        # Each that it has costs a router time to be made.
-        if group in {"gpt-4o", "gpt-4o-mini", wanted}
     ]
     return PolicyRouter(
         model_list=models,
@@ -255,16 +252,43 @@ def _router(pep: EnforcementPoint, upstream: Upstream, way: Way) -> Any:
     )
 
 
+class Lab:
+    """What is called in all cells: one client and one router for each way that streams leave.
+
+    Args:
+        upstream: the provider.
+    """
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        self.records: dict[str, list[Decision]] = {}
+        self._clients: dict[str, PolicyClient] = {}
+        self._routers: dict[str, PolicyRouter] = {}
+        for mode in ("hold", "window"):
+            pep, self.records[mode] = govern_everyone(mode)
+            self._clients[mode] = _client(pep, upstream)
+            self._routers[mode] = _router(pep, upstream)
+
+    def functions(self, mode: str) -> Any:
+        """The module with LiteLLM's functions, governed."""
+        sdk.install(self._clients[mode])
+        return checkrein_litellm
+
+    def router(self, mode: str) -> PolicyRouter:
+        """The router."""
+        return self._routers[mode]
+
+
 MECHANISMS: Mapping[str, Mechanism] = {
-    "SDK, sync": Mechanism(_functions, _SDK),
-    "SDK, async": Mechanism(_functions, {**_SDK, **_ASYNC}, asynchronous=True),
-    "router, sync": Mechanism(_router, {**_ROUTER, **_BRIDGED}),
-    "router, async": Mechanism(_router, {**_ROUTER, **_ROUTER_ASYNC}, asynchronous=True),
+    "SDK, sync": Mechanism(Lab.functions, _SDK),
+    "SDK, async": Mechanism(Lab.functions, {**_SDK, **_ASYNC}, asynchronous=True),
+    "router, sync": Mechanism(Lab.router, {**_ROUTER, **_BRIDGED}),
+    "router, async": Mechanism(Lab.router, {**_ROUTER, **_ROUTER_ASYNC}, asynchronous=True),
 }
 
 
 async def call(
-    mechanism: Mechanism, way: Way, mode: str, fault: Fault, upstream: Upstream
+    mechanism: Mechanism, way: Way, mode: str, fault: Fault, lab: Lab
 ) -> tuple[Came, list[Decision]]:
     """Call in one way under one fault, and keep everything that the caller got.
 
@@ -273,36 +297,36 @@ async def call(
         way: how.
         mode: how streams leave: `hold` or `window`.
         fault: what the engine does.
-        upstream: the provider.
+        lab: where.
 
     Returns:
         What came of it, and the decisions.
     """
     if way.cached:
         litellm.cache = litellm.Cache(type="local")
-        first = await _called(mechanism, way, govern(Fault("permit"))[0], upstream)
+        first = await _called(mechanism, way, mode, Fault("permit"), lab)
         if first.error is not None:
             raise first.error
         await _kept()
-        upstream.wait()
-        upstream.clear()
-    pep, records = govern(fault, mode)
-    upstream.reply = way.replies
-    return await _called(mechanism, way, pep, upstream), records
+        lab.upstream.wait()
+        lab.upstream.clear()
+    lab.records[mode].clear()
+    lab.upstream.reply = way.replies
+    return await _called(mechanism, way, mode, fault, lab), list(lab.records[mode])
 
 
-async def _called(mechanism: Mechanism, way: Way, pep: EnforcementPoint, upstream: Upstream) -> Came:
+async def _called(mechanism: Mechanism, way: Way, mode: str, fault: Fault, lab: Lab) -> Came:
     came = Came(cell="")
-    target = mechanism.target(pep, upstream, way)
-    given = {**GIVEN[way.call], **way.options}
-    function = mechanism.named(target, way.call)
+    given = deepcopy({**GIVEN[way.call], **way.options})
+    function = mechanism.named(mechanism.target(lab, mode), way.call)
     try:
-        if mechanism.asynchronous:
-            async for one in _awaited(function, given):
-                came.given.append(one)
-        else:
-            # As an application without an event loop would: in a thread that has none.
-            await asyncio.to_thread(lambda: came.given.extend(_read(function, given)))
+        with acting_as(fault.caller):
+            if mechanism.asynchronous:
+                async for one in _awaited(function, given):
+                    came.given.append(one)
+            else:
+                # As an application without an event loop would: in a thread that has none.
+                await asyncio.to_thread(lambda: came.given.extend(_read(function, given)))
     except Exception as error:  # noqa: BLE001 -- what it is, the cell says
         came.error = error
     came.heard += [text for one in (*came.given, came.error) for text in _inside(one)]

@@ -19,7 +19,7 @@ import httpx
 import httpx2
 import openai
 import yaml
-from bypass_counting import ANSWER, PROMPT, Came, Fault
+from bypass_counting import ANSWER, PROMPT, WATCHING, Came, Fault
 from bypass_litellm import AS_CALL, BROKEN, DEPLOYMENTS, PICTURE, SAID, SAID_AGAIN, TOO_LONG, TOOL, reached
 
 from checkrein import denial_from
@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 MASTER_KEY = "sk-test-master-7731"
 
 
-class DeniedByProxy(Exception):
+class DeniedByProxyError(Exception):
     """A denial, whatever a client made of it."""
 
 
@@ -199,7 +199,7 @@ def _posted(path: str, body: Mapping[str, Any]) -> Ask:
         answer = proxy.http.post(path.format(model=model), json=given, headers=headers)
         answer.raise_for_status()
         if "policy_denied" in answer.text:
-            raise DeniedByProxy("in the last frame")
+            raise DeniedByProxyError("in the last frame")
         return answer.text
 
     return ask
@@ -235,7 +235,7 @@ WAYS: Mapping[str, Way] = {
                 _chat, options=_body(fallbacks=["gpt-4o-mini"]), replies=[BROKEN, ANSWER]
             ),
             "chat, client fallbacks with a prompt": Way(
-                _chat, options=_body(fallbacks=_OTHER_PROMPT), replies=[BROKEN, ANSWER], denied=True
+                _chat, options=_body(fallbacks=_OTHER_PROMPT), replies=[BROKEN, ANSWER]
             ),
             "chat, deployment id": Way(_chat, "id-gpt-4o"),
             "chat, alias": Way(_chat, "best"),
@@ -289,7 +289,7 @@ def call(way: Way, fault: Fault, proxy: Proxy, upstream: Upstream) -> Came:
     except Exception as error:  # noqa: BLE001 -- what it is, the cell says
         came.error = error
         if denial_from(error) is not None:
-            came.error = DeniedByProxy()
+            came.error = DeniedByProxyError()
             came.error.__cause__ = error
     came.heard.append(b"".join(proxy.came).decode(errors="replace"))
     return came
@@ -363,7 +363,7 @@ def _configure(folder: Path, mode: str, upstream: Upstream) -> None:
         "version": 1,
         "engine": {"bypass": {}},
         "detectors": {stage: ["secret"] for stage in ("pre_prompt", "post_completion")},
-        "enforcement": {"rules": [{"subject": {"team": "monitored"}, "mode": "monitor"}]},
+        "enforcement": WATCHING,
         "stream": {"mode": mode},
         "decision_log": {"to": "decisions.jsonl"},
     }
@@ -371,10 +371,14 @@ def _configure(folder: Path, mode: str, upstream: Upstream) -> None:
     models = [
         {
             "model_name": group,
-            "litellm_params": {**reached(name, upstream), "max_retries": 0},
+            "litellm_params": {**reached(name, upstream), "max_retries": 0, **cooling},
             "model_info": {"id": number},
         }
-        for group, name, number in DEPLOYMENTS
+        for group, name, number, cooling in (
+            *((*one, {"cooldown_time": 0}) for one in DEPLOYMENTS),
+            ("gpt-4o-cool", "gpt-4o", "id-cool", {}),
+            ("gpt-4o-cool", "gpt-4o", "id-cooler", {}),
+        )
     ]
     params = {
         "guardrail": "checkrein_litellm.PolicyGuard",

@@ -48,36 +48,30 @@ def proxies(provider, tmp_path_factory):
         }
 
 
-@pytest.fixture(scope="module")
-def swept():
-    """Sweeps away, once and at the end, what LiteLLM leaves open."""
-    yield
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lab(provider):
+    """What calls LiteLLM in this process, with connections and callbacks of its own; swept away at the end."""
+    litellm, made = import_module("litellm"), import_module("bypass_litellm").Lab
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in dir(litellm) if name.endswith(("callback", "callbacks"))]:
+            if isinstance(kept := getattr(litellm, name), list):
+                patch.setattr(litellm, name, [*kept])
+        clients = type(litellm.in_memory_llm_clients_cache)()
+        patch.setattr(litellm, "in_memory_llm_clients_cache", clients)
+        patch.setattr(litellm, "disable_aiohttp_transport", True)
+        # Nothing here is encrypted, and certificates load slowly.
+        patch.setattr(litellm, "ssl_verify", False)
+        yield made(provider)
+        import_module("checkrein_litellm.sdk").install(None)
+        for kept in list(clients.cache_dict.values()):
+            client = getattr(kept, "_client", None) or getattr(kept, "client", None)
+            if isinstance(client, httpx.AsyncClient):
+                await client.aclose()
+            elif isinstance(client, httpx.Client):
+                client.close()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def litellm_alone(monkeypatch):
-    """Connections, callbacks and a cache of one cell alone: LiteLLM keeps them for the process otherwise."""
-    litellm = import_module("litellm")
-    for name in [name for name in dir(litellm) if name.endswith(("callback", "callbacks"))]:
-        if isinstance(kept := getattr(litellm, name), list):
-            monkeypatch.setattr(litellm, name, [*kept])
-    clients = type(litellm.in_memory_llm_clients_cache)()
-    monkeypatch.setattr(litellm, "in_memory_llm_clients_cache", clients)
-    monkeypatch.setattr(litellm, "disable_aiohttp_transport", True)
-    monkeypatch.setattr(
-        litellm, "ssl_verify", False
-    )  # nothing here is encrypted, and certificates load slowly
-    monkeypatch.setattr(litellm, "cache", None)
-    yield
-    for kept in list(clients.cache_dict.values()):
-        client = getattr(kept, "_client", None) or getattr(kept, "client", None)
-        if isinstance(client, httpx.AsyncClient):
-            await client.aclose()
-        elif isinstance(client, httpx.Client):
-            client.close()
 
 
 @pytest.fixture
