@@ -31,7 +31,7 @@ POD = next(one for one in RESOURCES if one["kind"] == "Deployment")["spec"]["tem
 CONTAINERS = {one["name"]: one for one in [*POD["initContainers"], *POD["containers"]]}
 SERVICES = COMPOSE["services"]
 
-# By where they stand, the fields that are used, all of which Kubernetes 1.29 and the Compose specification have.
+# By where they stand, the fields in use: Kubernetes 1.29 and the Compose specification have them all.
 POD_FIELDS = {
     "automountServiceAccountToken",
     "terminationGracePeriodSeconds",
