@@ -31,7 +31,7 @@ class GenerateShape:
 
     def __init__(self, limit: int) -> None:
         self._reader = FrameReader(limit)
-        self._begun: list[Path] = []
+        self._begun: dict[int, list[Path]] = {}
 
     def read(self, chunk: Any) -> Sequence[Event]:
         """The events that are complete with a chunk."""
@@ -107,7 +107,7 @@ class GenerateShape:
             more = more or any(value for key, value in candidate.items() if key not in {"content", "index"})
             more = more or bool((candidate.get("content") or {}).keys() - _CONTENT)
             if candidate.get("finishReason"):
-                steps += [(path, None) for path in self._begun if path[1] == index]
+                steps += [(path, None) for path in self._begun.get(index, ())]
         after = any(candidate.get("finishReason") for _, candidate in _candidates(data))
         return Event(data, tuple(steps), more, after)
 
@@ -117,10 +117,11 @@ class GenerateShape:
             return
         kind = "thought" if part.get("thought") else "text"
         path: Path = ("candidates", index, kind)
+        begun = self._begun.setdefault(index, [])
         if kind == "text":
-            yield from ((one, None) for one in self._begun if one == ("candidates", index, "thought"))
-        if path not in self._begun:
-            self._begun.append(path)
+            yield from ((one, None) for one in begun if one[2] == "thought")
+        if path not in begun:
+            begun.append(path)
         yield path, text
 
 

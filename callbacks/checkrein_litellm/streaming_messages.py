@@ -32,7 +32,7 @@ class MessagesShape:
 
     def __init__(self, limit: int) -> None:
         self._reader = FrameReader(limit)
-        self._begun: list[Path] = []
+        self._begun: dict[int, list[Path]] = {}
 
     def read(self, chunk: Any) -> Sequence[Event]:
         """The events that are complete with a chunk."""
@@ -114,15 +114,16 @@ class MessagesShape:
             if field is not None and isinstance(text, str):
                 return Event(data, self._flows(index, field, text))
         elif kind == "content_block_stop":
-            return Event(data, tuple([(path, None) for path in self._begun if path[1] == index]))
+            return Event(data, tuple([(path, None) for path in self._begun.get(index, ())]))
         return Event(data)
 
     def _flows(self, index: int, field: str, text: str) -> tuple[Step, ...]:
         if not text:
             return ()
         path: Path = ("content", index, field)
-        if path not in self._begun:
-            self._begun.append(path)
+        begun = self._begun.setdefault(index, [])
+        if path not in begun:
+            begun.append(path)
         return ((path, text),)
 
 

@@ -57,7 +57,7 @@ class ResponsesShape:
 
     def __init__(self, repeated: Collection[str]) -> None:
         self._repeated = repeated
-        self._begun: list[Path] = []
+        self._begun: dict[int, dict[Path, None]] = {}
         self._number: int | None = None
 
     def read(self, chunk: Any) -> Sequence[Event]:
@@ -69,10 +69,10 @@ class ResponsesShape:
         if base in _FLOWS:
             path: Path = ("output", output, base, number_of(chunk, _FLOWS[base]))
             if end == "delta":
-                return [self._flowing(chunk, path)]
-            return [Event(chunk, self._ended([path]))]
+                return [self._flowing(chunk, output, path)]
+            return [Event(chunk, self._ended(output, [path]))]
         if _kind(chunk) == _ITEMS[1]:
-            return [Event(chunk, self._ended([one for one in self._begun if one[1] == output]))]
+            return [Event(chunk, self._ended(output, list(self._begun.get(output, ()))))]
         return [Event(chunk)]
 
     def close(self) -> None:
@@ -132,19 +132,20 @@ class ResponsesShape:
         ends = [event for event in events if _kind(event) in _ENDS and member(event, "response") is not None]
         return [member(ends[-1], "response") if ends else events[-1]]
 
-    def _flowing(self, chunk: Any, path: Path) -> Event:
+    def _flowing(self, chunk: Any, output: int, path: Path) -> Event:
         text = member(chunk, "delta")
         others = any(
             value for key, value in dict(chunk).items() if key not in {*_NOT_SAID, *LOGPROBS, "delta"}
         )
         if not isinstance(text, str) or others:
             return Event(chunk)
-        if text and path not in self._begun:
-            self._begun.append(path)
+        if text:
+            self._begun.setdefault(output, {})[path] = None
         return Event(chunk, ((path, text),) if text else (), more=False)
 
-    def _ended(self, paths: Sequence[Path]) -> tuple[Step, ...]:
-        return tuple([(path, None) for path in paths if path in self._begun])
+    def _ended(self, output: int, paths: Sequence[Path]) -> tuple[Step, ...]:
+        begun = self._begun.get(output, {})
+        return tuple([(path, None) for path in paths if path in begun])
 
 
 def _kind(event: Any) -> str:
