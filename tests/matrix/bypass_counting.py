@@ -242,7 +242,7 @@ def unescaped(text: str) -> str:
 
 
 def all_sent(upstream: Upstream) -> list[str]:
-    """Everything that reached a provider: the address, the headers and the body of every request.
+    """All that reached a provider: the address, the headers and the body of every request.
 
     Args:
         upstream: the provider.
@@ -250,6 +250,8 @@ def all_sent(upstream: Upstream) -> list[str]:
     return [
         unescaped("\n".join([request.path, repr(request.headers), request.raw.decode(errors="replace")]))
         for request in upstream.requests
+        # A proxy that starts asks for the names of the models.
+        if request.path != "/v1/models"
     ]
 
 

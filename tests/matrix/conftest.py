@@ -38,7 +38,7 @@ def upstream(provider):
 
 @pytest.fixture(scope="session")
 def proxies(provider, tmp_path_factory):
-    """Two proxies of the one provider, by how their streams leave; they start side by side."""
+    """Two proxies of the one provider, by how their streams leave, which start side by side."""
     from bypass_proxy import running  # noqa: PLC0415 -- on the path once tests are collected
 
     with ExitStack() as stack:
