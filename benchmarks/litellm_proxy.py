@@ -2,22 +2,20 @@
 
     python benchmarks/litellm_proxy.py [requests]
 
-Two real proxy processes before one model provider on loopback, asked in turn over kept connections; the provider
-answers at once. The guarded one asks the shipped pack `baseline` three times for each request, finds what nine
-detectors find, and writes its decision log to a file.
+Two real proxy processes before one model provider on loopback, asked in turn over kept connections; the
+provider answers at once. The guarded one asks the shipped pack `baseline` three times for each request, looks
+for what nine detectors find, and writes its decision log to a file.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -34,24 +32,37 @@ PROSE: Final = "Please summarise the quarterly report for the board and list thr
 PROMPT: Final = (PROSE * 12)[:1024]
 KEY: Final = "sk-bench-7731"
 
-AUTH: Final = '''
+AUTH: Final = """
 from litellm.proxy._types import UserAPIKeyAuth
 
 
 async def authenticate(request, api_key):
     metadata = {"tier": "enterprise"}
     return UserAPIKeyAuth(api_key=api_key, user_id="bea", metadata=metadata)
-'''
+"""
 SETTINGS: Final[Mapping[str, Any]] = {
     "version": 1,
     "engine": {"rego": {"bundle": "pack:baseline/rego", "backend": "regorus"}},
     "detectors": {
         "pre_prompt": [
-            *("api_key", "credit_card", "email", "iban", "injection", "password", "phone", "private_key", "us_ssn")
+            *(
+                "api_key",
+                "credit_card",
+                "email",
+                "iban",
+                "injection",
+                "password",
+                "phone",
+                "private_key",
+                "us_ssn",
+            )
         ],
         "post_completion": ["api_key", "credit_card", "email", "iban", "password", "phone", "us_ssn"],
     },
-    "models": {"gpt-4o": {"size": "large", "input_price": 2500000, "output_price": 10000000}},
+    "models": {
+        "gpt-4o": {"size": "large", "input_price": 2500000, "output_price": 10000000},
+        "gpt-4o-mini": {"size": "small", "input_price": 150000, "output_price": 600000},
+    },
     "decision_log": {"to": "decisions.jsonl"},
 }
 GUARDRAIL: Final[Mapping[str, Any]] = {
@@ -65,22 +76,30 @@ GUARDRAIL: Final[Mapping[str, Any]] = {
 }
 
 
-def written(folder: Path, upstream: Upstream, settings: Mapping[str, Any] | None, **more: Any) -> Path:
+def written(
+    folder: Path,
+    upstream: Upstream,
+    settings: Mapping[str, Any] | None,
+    models: Sequence[str] = ("gpt-4o",),
+    auth: str = AUTH,
+) -> Path:
     """The configuration of a proxy, with what it needs beside it.
 
     Args:
         folder: where to.
         upstream: the provider.
         settings: of Checkrein; None for a bare proxy.
-        more: parts of the configuration.
+        models: their names.
+        auth: a module that says who calls.
     """
     folder.mkdir()
-    (folder / "auth.py").write_text(AUTH)
-    params = {"model": "openai/gpt-4o", "api_base": upstream.url, "api_key": "none"}
+    (folder / "auth.py").write_text(auth)
+    params = {"api_base": upstream.url, "api_key": "none"}
     config: dict[str, Any] = {
-        "model_list": [{"model_name": "gpt-4o", "litellm_params": params}],
+        "model_list": [
+            {"model_name": name, "litellm_params": {"model": f"openai/{name}", **params}} for name in models
+        ],
         "general_settings": {"custom_auth": "auth.authenticate", "master_key": KEY},
-        **more,
     }
     if settings is not None:
         (folder / "checkrein.yaml").write_text(yaml.safe_dump(dict(settings)))
@@ -164,7 +183,10 @@ def main() -> None:
             ]
             found = measured(calls, rounds)
             upstream.clear()
-            print(f"| {name} | {found.us(0) / 1000:.2f} | {found.us(1) / 1000:.2f} | {found.ratio(1)} |", flush=True)
+            print(
+                f"| {name} | {found.us(0) / 1000:.2f} | {found.us(1) / 1000:.2f} | {found.ratio(1)} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
