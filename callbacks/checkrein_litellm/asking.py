@@ -21,7 +21,7 @@ from .identity import authenticated, identity_of
 from .surfaces import Surfaces
 from .telling import let_in, remember_call
 
-__all__ = ["Asker", "resource_of"]
+__all__ = ["Asker", "model_entity", "resource_of"]
 
 _log = logging.getLogger("checkrein.litellm")
 _NOTHING: Final = Surfaces()
@@ -89,7 +89,7 @@ class Asker:
         Raises:
             CallDenied: it is a denial.
         """
-        resource = about if isinstance(about, Entity) else _model(about)
+        resource = about if isinstance(about, Entity) else model_entity(about)
         if surfaces.uninspected:
             context = {**context, "uninspected": surfaces.uninspected}
         request = _request(call, stage, resource, context, surfaces, supports)
@@ -191,7 +191,8 @@ class Asker:
         return decision
 
 
-def _model(name: str) -> Entity:
+def model_entity(name: str) -> Entity:
+    """A model group, as policies see it."""
     return Entity(type="model", id=name, properties=facts.model_properties(name))
 
 

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import litellm
+from litellm.litellm_core_utils.default_encoding import encoding
 from litellm.proxy._types import UserAPIKeyAuth
 from pydantic import BaseModel
 
-from .deployments import entity_of, shared
+from .deployments import entity_of, id_of, shared
 from .leaves import member
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "environment",
     "model_name",
     "model_properties",
+    "only_deployment",
     "outcome_of",
     "prompt_tokens",
     "router",
@@ -33,6 +35,8 @@ __all__ = [
 # Counted on the event loop up to here, in a thread up to there, and not at all beyond: unknown stays unknown.
 _INLINE_CHARACTERS: Final = 32_000
 _COUNTED_CHARACTERS: Final = 1_000_000
+# LiteLLM has its own way with long texts, some of which a tokenizer takes very long for.
+_SHORT_CHARACTERS: Final = 4_000
 # In the words of each API.
 _TOKEN_COUNTS: Final[Mapping[str, tuple[str, ...]]] = {
     "prompt_tokens": ("prompt_tokens", "input_tokens", "promptTokenCount"),
@@ -102,6 +106,20 @@ def answering_model(answer: Any) -> str | None:
 def model_properties(model: str) -> dict[str, Any]:
     """What policies see of a model group: what its deployments share, and the dearest of their prices."""
     return shared([entity_of(model, one).properties for one in deployments(model)])
+
+
+def only_deployment(model: str, kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The deployment that is really called, where its model group has no other; else None.
+
+    Args:
+        model: the model group, by its own name.
+        kwargs: of the deployment hook.
+    """
+    info = kwargs.get("model_info")
+    named = deployments(model)
+    if len(named) != 1 or named[0].get("model_name") != model or not isinstance(info, Mapping):
+        return None
+    return named[0] if id_of(named[0]) == info.get("id") else None
 
 
 def called_deployment(kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -217,6 +235,9 @@ def _micros(usd: float | None) -> int | None:
 
 def _count(text: str) -> int | None:
     try:
+        if len(text) <= _SHORT_CHARACTERS:
+            # The same tokens in half the time.
+            return len(encoding.encode(text, disallowed_special=()))
         # No model: some names would load a tokenizer from a hub.
         return int(litellm.token_counter(model="", text=text))
     except Exception:  # noqa: BLE001 -- a tokenizer refuses what is no strict UTF-8, and so will the limits

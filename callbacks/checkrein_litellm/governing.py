@@ -14,7 +14,7 @@ from checkrein import EnforcementPoint, Stage
 
 from . import facts
 from .asked import TEXT_CHANGES, Asked, context_of, prompt_as_message
-from .asking import Asker, resource_of
+from .asking import Asker, model_entity, resource_of
 from .calls import Call
 from .denial import CallDenied
 from .endpoints import ENDPOINTS, UNNAMED, Endpoint
@@ -225,6 +225,7 @@ class Governor:
         model, endpoint = asked.model, asked.endpoint
         surfaces: Surfaces | None = None
         tokens: int | None = None
+        about = asked.deployment or model_entity(model)
         for stage in asked.stages:
             if surfaces is None:
                 surfaces = self._read(data, asked)
@@ -232,7 +233,7 @@ class Governor:
             decision = await self.asker.ask(
                 call,
                 stage,
-                asked.deployment or model,
+                about,
                 surfaces,
                 context=context_of(call, data, endpoint, tokens),
                 supports=asked.supports(stage),
@@ -242,6 +243,7 @@ class Governor:
                 change = partial(write_request, data, *told, storable=not call.is_record)
                 self.asker.write(call, decision, change)
                 model = decision.changes.model or model
+                about = asked.deployment or model_entity(model)
                 surfaces = None
         call.model = model
         if surfaces is None:

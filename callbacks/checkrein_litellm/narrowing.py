@@ -60,6 +60,10 @@ def unjudged(call: Call, model: str, kwargs: Mapping[str, Any], content: Content
         kwargs: what the deployment is called with.
         content: its prompt.
     """
+    only = facts.only_deployment(model, kwargs)
+    if only is not None:
+        call.deployment = entity_of(model, only)
+        return None
     called = facts.called_deployment(kwargs)
     call.deployment = None if called is None else entity_of(model, called)
     if call.deployment is None or call.deployment.properties == facts.model_properties(model):
