@@ -14,9 +14,19 @@ from .streaming_shape import LOGPROBS, Event, Piece, Step, dropped, number_of, o
 
 __all__ = ["ChoicesShape"]
 
-# An answer's own book-keeping; whatever else stands beside the choices says something.
+# An answer's own book-keeping, and noise against eavesdroppers; whatever else stands there says something.
 _ENVELOPE: Final = frozenset(
-    {"choices", "created", "id", "model", "object", "service_tier", "system_fingerprint", "usage"}
+    {
+        "choices",
+        "created",
+        "id",
+        "model",
+        "obfuscation",
+        "object",
+        "service_tier",
+        "system_fingerprint",
+        "usage",
+    }
 )
 # What frames a choice.
 _FRAME: Final = frozenset({"delta", "finish_reason", "index", "logprobs"})
@@ -101,8 +111,9 @@ class ChoicesShape:
         ]
         said = own(found[-1])
         _say(said, str(path[-1]), text)
+        kept = _ENVELOPE - {"obfuscation"}
         changes: dict[str, Any] = {
-            key: None for key, value in _members(chunk) if key not in _ENVELOPE and value is not None
+            key: None for key, value in _members(chunk) if key not in kept and value is not None
         }
         changes["choices"] = [said]
         if isinstance(chunk, BaseModel):
@@ -139,8 +150,8 @@ def _flowing(index: int, choice: Any) -> Iterator[tuple[Path, str]]:
 
 
 def _says_more(choice: Any) -> bool:
-    mirrors = _mirrors(choice)
-    return any(key not in mirrors for key in _besides(choice))
+    besides = _besides(choice)
+    return bool(besides) and not set(_mirrors(choice)).issuperset(besides)
 
 
 def _besides(choice: Any) -> list[str]:

@@ -21,8 +21,9 @@ _FLOWS: Final[Mapping[str, str]] = {
     "response.reasoning_text": "content_index",
     "response.refusal": "content_index",
 }
+# The last is noise against eavesdroppers.
 _NOT_SAID: Final = frozenset(
-    {"content_index", "item_id", "output_index", "sequence_number", "summary_index", "type"}
+    {"content_index", "item_id", "output_index", "sequence_number", "summary_index", "type", "obfuscation"}
 )
 _BOOKS: Final = frozenset(
     {"_hidden_params", "created_at", "id", "model", "object", "service_tier", "system_fingerprint", "usage"}
@@ -111,6 +112,8 @@ class ResponsesShape:
         changes: dict[str, Any] = {"delta": text}
         if member(event.data, "logprobs"):
             changes["logprobs"] = []
+        if member(event.data, "obfuscation"):
+            changes["obfuscation"] = ""
         if isinstance(event.data, BaseModel):
             return event.data.model_copy(update=changes)
         return {**event.data, **changes}

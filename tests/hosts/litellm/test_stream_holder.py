@@ -116,7 +116,8 @@ class Chat:
         return [ended, ModelResponseStream(id="chatcmpl-1", choices=[], usage=litellm.Usage(**usage))]
 
     def chunk(self, delta):
-        return ModelResponseStream(id="chatcmpl-1", choices=[StreamingChoices(index=0, delta=delta)])
+        choice = StreamingChoices(index=0, delta=delta)
+        return ModelResponseStream(id="chatcmpl-1", choices=[choice], obfuscation="x8Jq Zt")
 
     def read(self, events):
         said = {"text": "", "thought": "", "arguments": ""}
@@ -304,7 +305,9 @@ class Responses:
             events.append(self.event("response.output_item.added", item=item, **self.at()))
         self.items[-1]["said"] += text
         place = {} if number is None else {number: 0}
-        events.append(self.event(f"{base}.delta", delta=text, logprobs=[], **place, **self.at()))
+        events.append(
+            self.event(f"{base}.delta", delta=text, logprobs=[], obfuscation="x8 Jq", **place, **self.at())
+        )
         return events
 
     def at(self):
