@@ -42,8 +42,8 @@ class Fault:
     """What an engine does at one stage; at every other it permits.
 
     Args:
-        kind: what; or `permit`, the control, which shows that the counts can be other than zero; or `monitor`:
-            it denies, and nothing stands of that.
+        kind: what; or `permit`, the control, which shows that the counts can be other than zero; or
+            `monitor`: it denies, and nothing stands of that.
         stage: where.
     """
 

@@ -409,7 +409,7 @@ def _configure(folder: Path, mode: str, upstream: Upstream) -> None:
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 110
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise AssertionError(f"the proxy did not start:\n{log.read_text()[-4000:]}")

@@ -50,7 +50,7 @@ def proxies(provider, tmp_path_factory):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def lab(provider):
-    """What calls LiteLLM in this process, with connections and callbacks of its own; swept away at the end."""
+    """What calls LiteLLM in this process, with its own connections and callbacks; swept away at the end."""
     litellm, made = import_module("litellm"), import_module("bypass_litellm").Lab
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in dir(litellm) if name.endswith(("callback", "callbacks"))]:
