@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
@@ -13,8 +14,10 @@ from checkrein import AccessRequest, EnforcementPoint, Entity, Settings, Stage, 
 from checkrein.testing import StaticEngine, Upstream, deny, permit
 from checkrein_litellm import CallDenied, PolicyClient
 from checkrein_litellm.asking import Asker
+from checkrein_litellm.endpoints import ENDPOINTS
 from checkrein_litellm.gate import Gate
 from checkrein_litellm.streaming_frame import denial_frame
+from checkrein_litellm.streaming_proxy import held_back
 from checkrein_litellm.streaming_reply import reply_stream
 from checkrein_litellm.streaming_sse import DONE, FrameReader
 
@@ -162,6 +165,41 @@ async def test_a_failure_of_the_proxy_itself_stays_one(pep):
 def test_whoever_cannot_read_a_text_gets_no_reply(denied, operation, asked):
     assert reply_stream(denied, operation, {"model": "m", **asked}) == []
     assert reply_stream(denied, operation, {"model": "m", "tool_choice": "auto"})
+
+
+def chunk(text):
+    return ModelResponseStream(choices=[StreamingChoices(index=0, delta=Delta(content=text))])
+
+
+@pytest.mark.parametrize("mode", ["hold", "window"])
+async def test_another_model_goes_on_with_an_answer_only_while_all_of_it_is_held(mode):
+    read = {"detectors": {"post_completion": ["us_ssn"]}, "stream": {"mode": mode}}
+    engine = StaticEngine(permit())
+    asker = Asker(EnforcementPoint(engine, Settings.model_validate(read), record=lambda _: None))
+    data: dict[str, Any] = {"model": "first"}
+    call = asker.begin(None, data, ENDPOINTS["acompletion"])
+    call.model = "first"
+
+    async def chunks():
+        yield chunk(f"{LONG}{LONG}")
+        call.model = "second"
+        yield chunk(SSN)
+
+    given: list[Any] = []
+    failed: CallDenied | None = None
+    try:
+        async for one in held_back(asker, call, data, chunks()):
+            given.append(one)  # noqa: PERF401 -- what came before a denial counts
+    except CallDenied as error:
+        failed = error
+    assert given
+    if mode == "hold":
+        assert failed is None
+        assert [one["resource"]["id"] for one in engine.asked] == ["second"]
+    else:
+        assert failed is not None
+        assert failed.code == "unsupported_answer"
+        assert SSN not in str(given)
 
 
 def test_a_reply_of_the_responses_api_is_made_of_its_events(denied):
