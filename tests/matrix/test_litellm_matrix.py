@@ -69,10 +69,8 @@ async def test_nothing_leaks(  # noqa: PLR0913, PLR0917 -- what a cell is about,
         assert not any(one.enforced for one in denied)
 
 
-# A proxy starts slowly: `--dist loadgroup` starts each once, not once for each worker.
-ONE_PROXY = {mode: pytest.mark.xdist_group(f"proxy, {mode}") for mode in ("hold", "window")}
 PROXIED = [
-    pytest.param(way, mode, fault, id=f"{way}, {mode}, {fault}", marks=ONE_PROXY[mode])
+    pytest.param(way, mode, fault, id=f"{way}, {mode}, {fault}")
     for mode in ("hold", "window")
     for way, asked in WAYS.items()
     if mode == "hold" or asked.streams
@@ -97,7 +95,6 @@ def test_no_proxy_leaks(  # noqa: PLR0913, PLR0917 -- what a cell is about, and 
         assert proxy.denied_by_now(str(fault)) == {fault.stage}
 
 
-@ONE_PROXY["hold"]
 def test_whoever_is_denied_cools_no_deployment_of_a_proxy_down(proxies, upstream):
     proxy = proxies["hold"]()
     whole = replace(WAYS["chat"], model="gpt-4o-cool")
