@@ -136,7 +136,7 @@ def _shown(cells):
     if leaks:
         return f"[bold red]{leaks} LEAKED[/]"
     outcomes = {cell[6] for cell in cells}
-    denied = cells[0][3] in {"permit", "redact"} and "denied" in outcomes
-    if cells[0][3] == "permit" and not denied:
+    denied = cells[0][3] in {"permit", "redact", "monitor"} and "denied" in outcomes
+    if cells[0][3] in {"permit", "monitor"} and not denied:
         return "passed"
     return "[yellow]0, denies[/]" if denied else "[green]0[/]"
