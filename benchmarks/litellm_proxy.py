@@ -3,8 +3,8 @@
     python benchmarks/litellm_proxy.py [requests]
 
 Two real proxy processes before one model provider on loopback, asked in turn over kept connections; the
-provider answers at once. The guarded one asks the shipped pack `baseline` three times for each request, looks
-for what nine detectors find, and writes its decision log to a file.
+provider answers at once, which no model does, or after a while. The guarded one asks the shipped pack `baseline`
+three times for each request, looks for what nine detectors find, and writes its decision log to a file.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from pairing import measured
 from checkrein.testing import Upstream
 
 ROUNDS: Final = 2_000
+WAIT: Final = 0.3
+"""Seconds until a provider that really thinks begins to answer."""
+
 PROSE: Final = "Please summarise the quarterly report for the board and list three risks, one to a line.\n"
 PROMPT: Final = (PROSE * 12)[:1024]
 KEY: Final = "sk-bench-7731"
@@ -163,6 +166,12 @@ def ask(client: httpx.Client, address: str, *, stream: bool) -> None:
         raise SystemExit(f"the proxy answered {answer.status_code}: {answer.text[:300]}")
 
 
+def reply(wait: float, body: Mapping[str, Any]) -> str:  # noqa: ARG001 -- what a provider is called with
+    """What the provider says, after so many seconds."""
+    time.sleep(wait)
+    return PROSE
+
+
 def main() -> None:
     """Print the table of `benchmarks/README.md`."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
@@ -175,18 +184,19 @@ def main() -> None:
         ]
         bare, guarded = (stack.enter_context(proxy(config)) for config in configs)
         client = stack.enter_context(httpx.Client(timeout=30))
-        print("| request | bare, ms | guarded, ms | ratio |")
-        print("|---|---|---|---|")
-        for name, stream in (("whole", False), ("streamed", True)):
-            calls: list[Callable[[], Any]] = [
-                partial(ask, client, address, stream=stream) for address in (bare, guarded)
-            ]
-            found = measured(calls, rounds)
-            upstream.clear()
-            print(
-                f"| {name} | {found.us(0) / 1000:.2f} | {found.us(1) / 1000:.2f} | {found.ratio(1)} |",
-                flush=True,
-            )
+        print("| provider answers | request | bare, ms | guarded, ms | ratio |")
+        print("|---|---|---|---|---|")
+        for wait, times in ((0.0, rounds), (WAIT, rounds // 10)):
+            upstream.reply = partial(reply, wait)
+            for name, stream in (("whole", False), ("streamed", True)):
+                calls: list[Callable[[], Any]] = [
+                    partial(ask, client, address, stream=stream) for address in (bare, guarded)
+                ]
+                found = measured(calls, times)
+                upstream.clear()
+                after = f"after {wait * 1000:.0f} ms" if wait else "at once"
+                told = f"{found.us(0) / 1000:.1f} | {found.us(1) / 1000:.1f} | {found.ratio(1)}"
+                print(f"| {after} | {name} | {told} |", flush=True)
 
 
 if __name__ == "__main__":
