@@ -3,7 +3,7 @@
     python benchmarks/litellm_proxy.py [requests]
 
 Two real proxy processes before one model provider on loopback, asked in turn over kept connections; the
-provider answers at once, which no model does, or after a while. The guarded one asks the shipped pack `baseline`
+provider answers at once, which no model does, or after a while. The guarded one asks the pack `baseline`
 three times for each request, looks for what nine detectors find, and writes its decision log to a file.
 """
 
