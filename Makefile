@@ -44,6 +44,8 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/oso_engine.py
 	$(BIN)/python benchmarks/langchain.py
 	$(BIN)/python benchmarks/streaming.py
+	$(BIN)/python benchmarks/litellm_proxy.py
+	$(BIN)/python benchmarks/litellm_load.py
 
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
