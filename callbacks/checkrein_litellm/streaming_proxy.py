@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ from .withholding import shown
 
 __all__ = ["held_back", "shape_of"]
 
+# Chunks that had come already, until there is something to wait for.
+_MOST_READ_AWAY: Final = 1_000
 _TEXT: Final = frozenset({"redact", "replace"})
 _SHAPES: Final[Mapping[str, Callable[[Limits, frozenset[str]], Shape]]] = {
     "chat": lambda _, __: ChoicesShape(),
@@ -123,8 +126,33 @@ async def held_back(
     answer = _Answer(asker, call, data, EventHolder(host, shape))
     pieces = aiter(stream)
     while not answer.ended:
-        for one in await answer.go_on(pieces):
+        try:
+            given = await answer.go_on(pieces)
+        except CallDenied:
+            if not answer.read:
+                await _stop(pieces)
+            raise
+        for one in given:
             yield one
+
+
+async def _stop(pieces: AsyncIterator[Any]) -> None:
+    """Let the provider know that nobody reads on: what it goes on to say would be paid for.
+
+    LiteLLM closes its own wrappers alone, and most of them not what they read from; a read that is cancelled
+    ends the connection, as it does when a client leaves.
+    """
+    reading = asyncio.ensure_future(_read_away(pieces))
+    await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.wait({reading})
+    if not reading.cancelled():
+        reading.exception()
+
+
+async def _read_away(pieces: AsyncIterator[Any]) -> None:
+    for _ in range(_MOST_READ_AWAY):
+        await anext(pieces)
 
 
 def _answering(call: Call) -> Entity:
@@ -135,7 +163,12 @@ def _answering(call: Call) -> Entity:
 
 
 class _Answer:
-    """An answer on its way: the driver of its holder."""
+    """An answer on its way: the driver of its holder.
+
+    Attributes:
+        read: whether LiteLLM's stream has come to its end.
+        ended: whether all of it has left.
+    """
 
     def __init__(self, asker: Asker, call: Call, data: MutableMapping[str, Any], holder: EventHolder) -> None:
         self._asker = asker
@@ -144,6 +177,7 @@ class _Answer:
         self._holder = holder
         self._denied: CallDenied | None = None
         self._noted: Decision | None = None
+        self.read = False
         self.ended = False
 
     async def go_on(self, pieces: AsyncIterator[Any]) -> Sequence[Any]:
@@ -186,7 +220,7 @@ class _Answer:
         try:
             return await anext(pieces)
         except StopAsyncIteration:
-            self.ended = True
+            self.ended = self.read = True
             return None
         except Exception as error:
             failed = shown(error) if self._withholds else error

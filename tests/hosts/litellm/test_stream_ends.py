@@ -236,6 +236,7 @@ async def test_what_left_before_a_denial_in_one_piece_is_read_outside_of_the_pro
                 read += chunk
         except CallDenied as error:
             failed = error
+        await stream.aclose()
     assert denial_from(failed).reasons == ("leak",)
     said = "".join(one.data.get("delta", {}).get("text", "") for one in frames(read))
     assert f"{LONG}{LONG}it is ".startswith(said)

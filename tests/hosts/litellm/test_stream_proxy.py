@@ -194,6 +194,18 @@ def test_a_denial_after_text_has_left_is_told_in_a_last_frame(windowed, name):
 
 
 @EVERYWHERE
+def test_the_rest_of_a_denied_stream_is_not_waited_for(windowed, name):
+    windowed.upstream.reply = f"{LONG}it is FORBIDDEN {SSN} and {LONG}{LONG}"
+    windowed.upstream.pause_after(700)
+    try:
+        assert errors(send(windowed, name).text)
+        windowed.upstream.wait()
+        assert windowed.upstream.aborted == 1
+    finally:
+        windowed.upstream.resume()
+
+
+@EVERYWHERE
 def test_where_nothing_has_left_a_denial_is_a_reply(windowed, name):
     windowed.upstream.reply = f"this is FORBIDDEN {LONG}"
     answer = send(windowed, name)
