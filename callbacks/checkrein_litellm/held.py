@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 from checkrein.flow import Flow, arun, run
@@ -12,6 +13,7 @@ from .denial import CallDenied
 from .holding import holder_of
 from .passage import Passage
 from .steps import ENDED, Next
+from .stopping import stop
 from .withholding import shown
 
 __all__ = ["HeldStream"]
@@ -66,7 +68,12 @@ class HeldStream:
         if self._pieces is None and not self._ended:
             self._pieces = iter(self._inner)
         while not self._ready and not self._ended:
-            self._settle(run(self._go_on()))
+            failure = run(self._go_on())
+            if failure is not None:
+                # Nobody pays for what nobody reads; and the denial outranks what closing may raise.
+                with suppress(Exception):
+                    self._shut()
+            self._settle(failure)
         if self._ready:
             return self._ready.popleft()
         raise StopIteration
@@ -78,7 +85,13 @@ class HeldStream:
         if self._pieces is None and not self._ended:
             self._pieces = aiter(self._inner)
         while not self._ready and not self._ended:
-            self._settle(await arun(self._go_on()))
+            failure = await arun(self._go_on())
+            if failure is not None:
+                if not self._ended:
+                    await stop(self._pieces)
+                with suppress(Exception):
+                    await self._ashut()
+            self._settle(failure)
         if self._ready:
             return self._ready.popleft()
         raise StopAsyncIteration
@@ -98,13 +111,19 @@ class HeldStream:
     def close(self) -> None:
         """Drop what is held back, and stop reading."""
         self._drop()
-        close = getattr(self._inner, "close", None)
-        if callable(close):
-            close()
+        self._shut()
 
     async def aclose(self) -> None:
         """As `close`, of an asynchronous stream."""
         self._drop()
+        await self._ashut()
+
+    def _shut(self) -> None:
+        close = getattr(self._inner, "close", None)
+        if callable(close):
+            close()
+
+    async def _ashut(self) -> None:
         close = getattr(self._inner, "aclose", None)
         if callable(close):
             await close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from . import facts
 from .asking import Asker, resource_of
 from .calls import Call
 from .denial import CallDenied
+from .stopping import stop
 from .streaming import EventHolder
 from .streaming_chat import ChoicesShape
 from .streaming_google import GenerateShape
@@ -26,8 +26,6 @@ from .withholding import shown
 
 __all__ = ["held_back", "shape_of"]
 
-# Chunks that had come already, until there is something to wait for.
-_MOST_READ_AWAY: Final = 1_000
 _TEXT: Final = frozenset({"redact", "replace"})
 _SHAPES: Final[Mapping[str, Callable[[Limits, frozenset[str]], Shape]]] = {
     "chat": lambda _, __: ChoicesShape(),
@@ -130,29 +128,10 @@ async def held_back(
             given = await answer.go_on(pieces)
         except CallDenied:
             if not answer.read:
-                await _stop(pieces)
+                await stop(pieces)
             raise
         for one in given:
             yield one
-
-
-async def _stop(pieces: AsyncIterator[Any]) -> None:
-    """Let the provider know that nobody reads on: what it goes on to say would be paid for.
-
-    LiteLLM closes its own wrappers alone, and most of them not what they read from; a read that is cancelled
-    ends the connection, as it does when a client leaves.
-    """
-    reading = asyncio.ensure_future(_read_away(pieces))
-    await asyncio.sleep(0)
-    reading.cancel()
-    await asyncio.wait({reading})
-    if not reading.cancelled():
-        reading.exception()
-
-
-async def _read_away(pieces: AsyncIterator[Any]) -> None:
-    for _ in range(_MOST_READ_AWAY):
-        await anext(pieces)
 
 
 def _answering(call: Call) -> Entity:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import os
@@ -330,6 +331,10 @@ async def own_clients(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     monkeypatch.setattr(litellm, "in_memory_llm_clients_cache", cache)
     monkeypatch.setattr(litellm, "disable_aiohttp_transport", True)
     yield
+    # What still waits to be logged ends on the event loop that it belongs to.
+    worker = import_module("litellm.litellm_core_utils.logging_worker").GLOBAL_LOGGING_WORKER
+    await asyncio.wait_for(worker.flush(), 10)
+    await worker.stop()
     for kept in list(cache.cache_dict.values()):
         client = getattr(kept, "_client", None) or getattr(kept, "client", None)
         if isinstance(client, httpx.AsyncClient):

@@ -340,3 +340,26 @@ async def test_a_stream_is_read_within_a_with(upstream):
     async with (await streamed(governed(permit()), "async", upstream)).stream as stream:
         assert "".join([text_of(chunk) async for chunk in stream]) == LONG
     await asyncio.sleep(0)
+
+
+async def test_the_provider_of_a_denied_stream_is_read_no_further(upstream):
+    def answer(request):
+        return deny("leak") if request.document["context"]["findings"] else permit()
+
+    upstream.reply = f"{LONG}it is {SSN} and {LONG}{LONG}"
+    upstream.pause_after(1200)
+    try:
+        stream = await governed(answer, **WINDOW).anthropic_messages(
+            model="anthropic/claude-sonnet-4-5",
+            messages=[{"role": "user", "content": "hi"}],
+            max_tokens=99,
+            stream=True,
+            api_base=upstream.url.removesuffix("/v1"),
+            api_key="k",
+        )
+        with pytest.raises(CallDenied):
+            await asyncio.wait_for(Read(stream, "async").all(), 20)
+        upstream.wait()
+        assert upstream.aborted == 1
+    finally:
+        upstream.resume()
