@@ -51,6 +51,7 @@ async def test_a_thousand_tasks_get_their_own_answers(engine_of, request_of):
     pep = EnforcementPoint(EngineNode(engine_of(TIERS)), record=lambda _: None)
     asked = users(1000)
     decisions = await asyncio.gather(*(pep.adecide(request_of(subject=user).request) for user in asked))
+    assert not [answer for one in decisions for answer in one.answers if answer.cause]
     assert [one.effect for one in decisions] == [expected(user)[0] for user in asked]
     assert all(one.permitted == (one.effect == "permit") for one in decisions if one.obligations == ())
 

@@ -71,6 +71,7 @@ from checkrein_langchain import PolicyCallbackHandler
 pep = EnforcementPoint(StaticEngine(permit()), record=lambda decision: None)
 PolicyCallbackHandler(pep).install()
 model, ended = FakeListChatModel(responses=["answer"]), threading.Event()
+model.invoke("hi")  # what LangChain imports at a first call: a fork in the middle of an import hangs without us too
 
 def busy():
     while not ended.is_set():
