@@ -71,7 +71,7 @@ from checkrein_langchain import PolicyCallbackHandler
 pep = EnforcementPoint(StaticEngine(permit()), record=lambda decision: None)
 PolicyCallbackHandler(pep).install()
 model, ended = FakeListChatModel(responses=["answer"]), threading.Event()
-model.invoke("hi")  # what LangChain imports at a first call: a fork in the middle of an import hangs without us too
+model.invoke("hi")  # LangChain imports at a first call: a fork in the middle of that hangs without us
 
 def busy():
     while not ended.is_set():
