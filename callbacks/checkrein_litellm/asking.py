@@ -18,6 +18,7 @@ from .calls import Call, Calls
 from .denial import CallDenied
 from .endpoints import UNNAMED, Endpoint
 from .identity import authenticated, identity_of
+from .opt_outs import opted_out
 from .surfaces import Surfaces
 from .telling import let_in, remember_call
 
@@ -130,15 +131,27 @@ class Asker:
         call.let_pass = True
 
     def let_pass(self, call: Call, resource: Entity, name: str) -> None:
-        """Let a call pass unjudged from here on, and put it on record.
+        """Let a call of what no hook covers pass unjudged from here on, and put it on record.
 
         Raises:
             CallDenied: the log is required and has no room.
         """
-        request = _request(call, Stage.PRE_PROMPT, resource, {}, _NOTHING, frozenset())
-        message = f"`{name}` passes unjudged: the settings allow it"
-        self._hold(call, self.pep.pass_unjudged(request, f"uncovered.{name}", message))
-        call.let_pass = True
+        self._pass(call, resource, f"uncovered.{name}", f"`{name}` passes unjudged: the settings allow it")
+
+    def heed_opt_out(self, call: Call, resource: Entity) -> bool:
+        """Let a call pass whose key or team is out of the guardrails, where the settings heed that.
+
+        Returns:
+            Whether it passes unjudged.
+
+        Raises:
+            CallDenied: the log is required and has no room.
+        """
+        who = opted_out(call.key, self.pep.settings.opt_outs)
+        if who is not None:
+            message = f"the {who} opts out of guardrails: the settings allow it"
+            self._pass(call, resource, f"opted_out.{who}", message)
+        return who is not None
 
     async def safely(self, data: MutableMapping[str, Any], flow: Awaitable[None]) -> None:
         """Run one hook's flow; what the guard itself fails at denies, and is recorded.
@@ -182,6 +195,11 @@ class Asker:
         call.failed_open = call.failed_open or decision.failed_open
         if not decision.permitted and not decision.enforced:
             call.would_deny += [reason.code for reason in decision.reasons[:_MOST_REASONS]]
+
+    def _pass(self, call: Call, resource: Entity, code: str, message: str) -> None:
+        request = _request(call, Stage.PRE_PROMPT, resource, {}, _NOTHING, frozenset())
+        self._hold(call, self.pep.pass_unjudged(request, code, message))
+        call.let_pass = True
 
     def _hold(self, call: Call, decision: Decision) -> Decision:
         self.note(call, decision)

@@ -22,6 +22,7 @@ from . import facts
 from .asking import Asker
 from .gate import Gate
 from .governing import STAGES
+from .opt_outs import check_opt_outs
 from .uncovered import check_names
 
 __all__ = ["CONFIG_KEY", "enforcement_point", "probing", "required_modes", "stand_in_front"]
@@ -62,6 +63,7 @@ def enforcement_point(event_hook: Any, *, default_on: Any, options: Mapping[str,
     pep = EnforcementPoint.from_settings(path, record=probe[1] if probe else None)
     pep.require(STAGES)
     check_names(pep.settings.uncovered)
+    check_opt_outs(pep.settings.opt_outs)
     facts.warm()
     return pep
 

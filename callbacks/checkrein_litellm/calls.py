@@ -46,7 +46,7 @@ class Call:
         denial: the decision that ended the call; whatever comes after is denied by it as well.
         is_record: it is a record of a batch's file, and no request.
         reply: how a denial of it would be told in an ordinary answer, where the settings want that.
-        let_pass: it cannot be governed, and the settings only monitor.
+        let_pass: nobody judges it: the settings allow that, or only monitor what cannot be governed.
         last: the last decision.
         logged: the last decision that LiteLLM's own logs are told of.
         unlogged: those that they are to be told of.

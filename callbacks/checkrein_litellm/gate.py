@@ -71,6 +71,9 @@ class Gate:
         for name, word in asker.pep.settings.uncovered.items():
             if word == "allow":
                 _log.warning("`%s` passes unjudged: the settings list it under `uncovered`", name)
+        for name, said in asker.pep.settings.opt_outs.items():
+            if said == "allow":
+                _log.warning("a %s that opts out passes unjudged: the settings allow it by `opt_outs`", name)
         built = app.middleware_stack
         if isinstance(built, cls):  # the guardrail was loaded anew
             built._asker = asker  # noqa: SLF001 -- its own class

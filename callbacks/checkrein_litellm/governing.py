@@ -124,6 +124,8 @@ class Governor:
         self._prepare_reply(call, data)
         if not self._opened(call, call_type, data):
             return
+        if self.asker.heed_opt_out(call, resource_of(data, call_type)):
+            return
         problem = problem_of(data, endpoint, self._guardrail)
         if problem is not None:
             self.asker.refuse(call, resource_of(data, call_type), *problem)
@@ -168,7 +170,10 @@ class Governor:
         if call_type in TOOL_CALLS:
             return  # judged when LiteLLM knows which tool is meant, right before it is called
         endpoint = ENDPOINTS.get(call_type, UNNAMED)
-        call = self.asker.calls.of(kwargs) or self.asker.begin(authenticated(kwargs), kwargs, endpoint)
+        call = self.asker.calls.of(kwargs)
+        if call is None:
+            call = self.asker.begin(authenticated(kwargs), kwargs, endpoint)
+            self.asker.heed_opt_out(call, resource_of(kwargs, call_type))
         self.asker.stand(call)
         if call.let_pass:
             return

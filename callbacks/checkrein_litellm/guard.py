@@ -41,9 +41,10 @@ class PolicyGuard(CustomGuardrail):
     `checkrein_config` is relative to the proxy's configuration; without it, `CHECKREIN_CONFIG` names the
     settings. A setting, policy or option that cannot be used stops the proxy's boot.
 
-    Whoever calls, key and team metadata included, cannot switch it off. A route to another model is policy's
-    word: the key's own list of models is not asked again. LiteLLM's health checks are calls of the user
-    `litellm-internal-health-check`, which policy may permit.
+    Whoever calls cannot switch it off. A key or team that LiteLLM's administrators took out of its guardrails
+    (`disable_global_guardrails`) is judged all the same, unless the settings let it pass under `opt_outs`. A
+    route to another model is policy's word: the key's own list of models is not asked again. LiteLLM's health
+    checks are calls of the user `litellm-internal-health-check`, which policy may permit.
 
     What LiteLLM shows to no hook, or to too few, is refused in front of the proxy's endpoints, unless the
     settings let it pass by name under `uncovered`; `checkrein check --litellm` lists the names. LiteLLM

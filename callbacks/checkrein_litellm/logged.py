@@ -19,7 +19,9 @@ from .calls import Call
 
 __all__ = ["log_admission", "log_decisions", "status_of"]
 
-Status = Literal["success", "guardrail_flagged", "guardrail_intervened", "guardrail_failed_to_respond"]
+Status = Literal[
+    "success", "guardrail_flagged", "guardrail_intervened", "guardrail_failed_to_respond", "not_run"
+]
 
 _log = logging.getLogger("checkrein.litellm")
 _KEY: Final = "standard_logging_guardrail_information"
@@ -76,13 +78,15 @@ def status_of(decision: Decision) -> Status:
 
     `guardrail_failed_to_respond` where an engine had no usable answer, whether the call was stopped for it or
     let pass; `guardrail_intervened` where the call was stopped or changed; `guardrail_flagged` where it would
-    have been stopped, under monitor; else `success`.
+    have been stopped, under monitor; `not_run` where no engine was asked; else `success`.
     """
     if decision.failure is not None or decision.failed_open:
         return "guardrail_failed_to_respond"
     if decision.denied or (decision.enforced and decision.changes):
         return "guardrail_intervened"
-    return "success" if decision.permitted else "guardrail_flagged"
+    if not decision.permitted:
+        return "guardrail_flagged"
+    return "success" if decision.answers else "not_run"
 
 
 def _entry(name: str, decision: Decision) -> StandardLoggingGuardrailInformation:

@@ -52,7 +52,7 @@ class Standing:
         answering: whether its answer is on the way: no other model can be called instead.
         stored: whether LiteLLM's cache keeps the answer, as far as anybody has said.
         denial: the decision that ended it; whatever comes after is denied by it as well.
-        let_pass: it cannot be governed, and the settings only monitor.
+        let_pass: nobody judges it: the settings allow that, or only monitor what cannot be governed.
     """
 
     pep: EnforcementPoint

@@ -76,6 +76,7 @@ class Tools:
     async def _call(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any]) -> None:
         call = self._asker.begin(key, data, _TOOL)
         call.tool = _tool_of(data)
+        self._asker.heed_opt_out(call, call.tool)
         log = data.get("litellm_logging_obj")
         if isinstance(log, Logging):
             # All that the hook after the call gets to see.
@@ -90,6 +91,7 @@ class Tools:
     async def _describe(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any]) -> None:
         call = self._asker.begin(key, data, _LISTING)
         call.tool = _tool_of(data)
+        self._asker.heed_opt_out(call, call.tool)
         box = {"content": {name: deepcopy(data[name]) for name in _DESCRIBING if data.get(name)}}
         await self._judge(call, Stage.TOOL_RESULT, box, context={}, supports=frozenset({"redact"}))
         data.update(box["content"])
@@ -101,6 +103,7 @@ class Tools:
         if call is None:
             call = self._asker.begin(key or authenticated(data), data, _TOOL)
             call.tool = _tool_of(data)
+            self._asker.heed_opt_out(call, call.tool)
         self._asker.stand(call)
         supports = frozenset({"redact", "replace"})
         await self._judge(call, Stage.TOOL_RESULT, box, context={}, supports=supports)
@@ -114,6 +117,8 @@ class Tools:
         context: Mapping[str, Any],
         supports: frozenset[str],
     ) -> None:
+        if call.let_pass:
+            return
         (key,) = box
         origin = Origin.ASSISTANT if stage is Stage.TOOL_CALL else Origin.TOOL
         surfaces = Surfaces()

@@ -77,6 +77,7 @@ class EnforcementPoint:
             open_on={stage.value: [*causes] for stage, causes in settings.failure.open_on.items()},
             unchecked=[*settings.unchecked],
             uncovered=sorted(name for name, word in settings.uncovered.items() if word == "allow"),
+            opt_outs=sorted(name for name, word in settings.opt_outs.items() if word == "allow"),
         )
         for engine in pep.node.engines:
             log.event(
@@ -141,7 +142,7 @@ class EnforcementPoint:
         return core.record(core.finish(request, None, UNASKED, outcome, (), perf_counter_ns()).decision)
 
     def pass_unjudged(self, request: AccessRequest, code: str, message: str) -> Decision:
-        """Record what passes although no engine is asked: the settings list it under `uncovered`.
+        """Record what passes although no engine is asked: the settings list it, `uncovered` or `opt_outs`.
 
         Args:
             request: what was asked, as far as it is known.

@@ -111,10 +111,13 @@ class Settings(StrictModel):
 
     `unchecked` are stages that no engine has to cover. `uncovered` says, by the host's name of an endpoint
     that it has no hook for, whether calls of it may pass unjudged: `deny`, as without an entry, or `allow`.
+    `opt_outs` says, by the host's name of whom its administrators can take out of its checks, whether their
+    calls may: `ignore`, as without an entry, or `allow`.
     """
 
     unchecked: tuple[StageName, ...] = Field(default=(), strict=False)
     uncovered: Mapping[str, Literal["allow", "deny"]] = Field(default_factory=dict)
+    opt_outs: Mapping[str, Literal["allow", "ignore"]] = Field(default_factory=dict)
     failure: FailureRule = FailureRule()
     enforcement: Enforcement = Enforcement()
     detectors: Mapping[StageName, Names] = Field(default_factory=dict, strict=False)

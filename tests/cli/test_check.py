@@ -242,6 +242,13 @@ def test_an_endpoint_that_passes_unjudged_is_something_to_look_at(run, settings)
     assert "uncovered.videos" not in shown
 
 
+def test_who_may_opt_out_is_something_to_look_at(run, settings):
+    path = settings("version: 1\nengine: {desk: }\nopt_outs: {key: ignore, team: allow}\n")
+    shown = words(run("check", "-c", path))
+    assert "`opt_outs.team` is `allow`: whoever LiteLLM takes out there is not judged" in shown
+    assert "opt_outs.key" not in shown
+
+
 def test_a_proxy_that_nothing_was_fired_at_fails_the_check(run, litellm, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("")

@@ -129,6 +129,10 @@ def _warnings(loaded: LoadedSettings, told: Report) -> Iterator[str]:
         yield f"`stream.mode` is `window`, and streams are held whole: what `{name}` finds has no bound"
     allowed = [name for name, word in settings.uncovered.items() if word == "allow"]
     yield from (f"`uncovered.{name}` is `allow`: calls pass there without being judged" for name in allowed)
+    heeded = [name for name, word in settings.opt_outs.items() if word == "allow"]
+    yield from (
+        f"`opt_outs.{name}` is `allow`: whoever LiteLLM takes out there is not judged" for name in heeded
+    )
     yield from _log_warnings(settings.decision_log)
     if settings.denials.expose == "policy_message":
         yield "`denials.expose` is `policy_message`: what a policy writes can echo a prompt to its caller"

@@ -29,6 +29,13 @@ PEOPLE = {
             "guardrails": [],
         },
     },
+    "listed": {"user_id": "lou", "metadata": {"opted_out_global_guardrails": ["checkrein"]}},
+    "exempt": {"user_id": "eva", "team_metadata": {"disable_global_guardrails": True}},
+    "kept": {
+        "user_id": "kim",
+        "metadata": {"disable_global_guardrails": False},
+        "team_metadata": {"disable_global_guardrails": True},
+    },
     "nobody": {},
     "watched": {"user_id": "wanda", "metadata": {"tier": "free"}, "team_id": "monitored"},
 }

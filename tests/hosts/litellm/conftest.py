@@ -194,6 +194,14 @@ def running_window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         yield proxy
 
 
+@pytest.fixture(scope="module")
+def running_heeding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """Another one, which lets whom LiteLLM's administrators take out of its guardrails pass."""
+    settings = {**SETTINGS, "opt_outs": {"key": "allow", "team": "allow"}}
+    with run_proxy(tmp_path_factory.mktemp("heeding"), settings) as proxy:
+        yield proxy
+
+
 @contextmanager
 def run_proxy(folder: Path, settings: Any = SETTINGS) -> Iterator[Proxy]:
     tool_server = run_path(str(HERE / "tool_server.py"))["ToolServer"]
@@ -282,6 +290,12 @@ def proxy(running: Proxy) -> Proxy:
 def windowed(running_window: Proxy) -> Proxy:
     running_window.clear()
     return running_window
+
+
+@pytest.fixture
+def heeding(running_heeding: Proxy) -> Proxy:
+    running_heeding.clear()
+    return running_heeding
 
 
 @pytest.fixture
