@@ -10,19 +10,19 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("host", "langchain", "langchain") from error
 
-from .denial import AnswerWithheldError, PolicyDenied
-from .guarded import GuardedChatModel, guard
-from .handler import PolicyCallbackHandler
+from .denial import PolicyDenied
+from .errors import AnswerWithheldError, MissingPackageError, PolicyWarning
+from .guarded_model.guard import guard
+from .guarded_model.model import GuardedChatModel
+from .handler.handler import PolicyCallbackHandler
 from .identity import as_subject
-from .missing import MissingPackageError
-from .noticing import PolicyWarning
-from .retrievers import GuardedRetriever
-from .router import PolicyRouter
-from .tools import GuardedTool, guard_tool
+from .retrieval.retriever import GuardedRetriever
+from .routing.router import PolicyRouter
+from .tools.tool import GuardedTool, guard_tool
 
 if TYPE_CHECKING:
-    from .gates import atool_gate, tool_gate
-    from .middleware import PolicyMiddleware
+    from .agents.middleware import PolicyMiddleware
+    from .agents.tool_node import atool_gate, tool_gate
 
 __all__ = [
     "AnswerWithheldError",
@@ -44,9 +44,9 @@ __all__ = [
 
 # What needs more than `langchain-core`, which is all that the extra brings: the module, and the package.
 _LATER = {
-    "PolicyMiddleware": ("middleware", "langchain"),
-    "atool_gate": ("gates", "langgraph"),
-    "tool_gate": ("gates", "langgraph"),
+    "PolicyMiddleware": ("agents.middleware", "langchain"),
+    "atool_gate": ("agents.tool_node", "langgraph"),
+    "tool_gate": ("agents.tool_node", "langgraph"),
 }
 
 

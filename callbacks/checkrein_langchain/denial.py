@@ -1,4 +1,4 @@
-"""What a denied caller gets, as LangChain's own retries understand it, and when errors are withheld, too."""
+"""A denied call, as LangChain's own retries understand it, and whether a denial would be enforced at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from langchain_core.exceptions import ModelError
 
 import checkrein
 from checkrein.decision import Decision
-from checkrein.errors import CheckreinError
 from checkrein.settings import Settings
 from checkrein.vocabulary import Entity, Stage
 
@@ -19,7 +18,7 @@ except ImportError:
         """Stands in its place where there is no LangGraph, and so nobody who would catch it."""
 
 
-__all__ = ["AnswerWithheldError", "PolicyDenied", "can_stand", "withholding"]
+__all__ = ["PolicyDenied", "can_stand"]
 
 
 class PolicyDenied(checkrein.PolicyDenied, ModelError, GraphBubbleUp):  # noqa: N818 -- a denial is no error (AuthZEN 1.0)
@@ -47,43 +46,6 @@ class PolicyDenied(checkrein.PolicyDenied, ModelError, GraphBubbleUp):  # noqa: 
 
     def __reduce__(self) -> tuple[type[PolicyDenied], tuple[Decision, str]]:  # type: ignore[override]
         return type(self), (self.decision, self.hint)
-
-
-class AnswerWithheldError(CheckreinError, ModelError):
-    """The model raised an error that can hold an answer which no policy has judged; its type is named."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__(
-            f"`{kind}` was raised while the model's answer was read; its text is withheld, because it can "
-            "hold an answer that no policy has judged; call the model without `guard` to see it"
-        )
-        self.kind = kind
-
-    def __reduce__(self) -> tuple[type[AnswerWithheldError], tuple[str]]:
-        return type(self), (self.kind,)
-
-
-# Raised before an answer is there, or about the connection.
-_WITHOUT_ANSWER = (AttributeError, ImportError, ModelError, NotImplementedError, OSError, TypeError)
-
-
-def withholding(error: Exception) -> Exception:
-    """The error to raise instead: itself, unless it can hold an answer.
-
-    Errors of parsing quote what they could not parse, and LangChain puts the whole response of an error into
-    traces. HTTP errors and errors of the connection hold none.
-    """
-    status = getattr(error, "status_code", None)
-    response = getattr(error, "response", None)
-    answered = getattr(response, "status_code", status)
-    if isinstance(answered, int):
-        refused = answered >= 400  # noqa: PLR2004 -- HTTP: an error, so its body is no answer
-        return error if refused else AnswerWithheldError(type(error).__name__)
-    # Looked up, not read: httpx raises where a request is missing.
-    of_connection = "request" in vars(error) or hasattr(type(error), "request")
-    if response is None and (isinstance(error, _WITHOUT_ANSWER) or of_connection):
-        return error
-    return AnswerWithheldError(type(error).__name__)
 
 
 def can_stand(settings: Settings, stage: Stage, subject: Entity) -> bool:

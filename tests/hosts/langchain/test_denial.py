@@ -28,7 +28,8 @@ from langgraph.types import RetryPolicy
 import checkrein
 from checkrein.testing import Failure, deny, permit
 from checkrein.vocabulary import Stage
-from checkrein_langchain import PolicyCallbackHandler, PolicyDenied, attempts, guard
+from checkrein_langchain import PolicyCallbackHandler, PolicyDenied, guard
+from checkrein_langchain.calls import attempts
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 

@@ -233,7 +233,7 @@ def test_a_stream_over_the_limit_passes_under_monitor(lab):
 
 
 def test_very_long_streams_are_held_in_fewer_pieces(lab, monkeypatch):
-    monkeypatch.setattr("checkrein_langchain.holding._MOST_CHUNKS", 16)
+    monkeypatch.setattr("checkrein_langchain.streams.buffer._MOST_CHUNKS", 16)
     lab.upstream.reply = f"{'word ' * 300}{lab.secret}"
     permitting, redacting = lab.govern(), lab.govern({Stage.POST_COMPLETION: REDACT})
 

@@ -6,7 +6,8 @@ from langchain_core.callbacks import BaseCallbackHandler
 from checkrein.errors import SettingsError
 from checkrein.testing import FailingEngine, StaticEngine, deny, obligation, permit
 from checkrein.vocabulary import Stage
-from checkrein_langchain import PolicyCallbackHandler, PolicyDenied, guard, streaming
+from checkrein_langchain import PolicyCallbackHandler, PolicyDenied, guard
+from checkrein_langchain.handler import stream_detection
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
@@ -139,7 +140,7 @@ def test_a_stream_is_denied_if_some_reason_could_still_be_enforced(lab):
 def test_a_stream_that_nothing_announces_is_stopped_at_its_first_token(
     lab, streaming_way, pieces, monkeypatch
 ):
-    monkeypatch.setattr(streaming, "_look", lambda frame: None)
+    monkeypatch.setattr(stream_detection, "_look", lambda frame: None)
     lab.upstream.reply = f"{lab.secret} " * pieces
     lab.upstream.pause_after(3)
     point = lab.govern()

@@ -13,7 +13,7 @@ from checkrein.settings import Settings
 from checkrein.testing import FailingEngine, StaticEngine, deny, obligation, permit
 from checkrein.vocabulary import Stage
 from checkrein_langchain import PolicyCallbackHandler, PolicyDenied, PolicyRouter, guard
-from checkrein_langchain.replies import awaits_text
+from checkrein_langchain.calls.replies import awaits_text
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 

@@ -19,10 +19,10 @@ from langchain_core.outputs import ChatGeneration
 from pydantic import BaseModel
 
 from checkrein.vocabulary import Origin
-from checkrein_langchain.messages import copy_message, read_messages
-from checkrein_langchain.requests import read_call
-from checkrein_langchain.results import read_answer, rewritten
-from checkrein_langchain.surfaces import Surface, WriteError
+from checkrein_langchain.text.answers import read_answer, rewritten
+from checkrein_langchain.text.calls import read_call
+from checkrein_langchain.text.messages import copy_message, read_messages
+from checkrein_langchain.text.surface import Surface, WriteError
 
 
 class Person(BaseModel):

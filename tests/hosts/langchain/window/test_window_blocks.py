@@ -353,7 +353,7 @@ def test_a_change_that_cannot_be_written_is_a_recorded_denial(told, redacting):
 
 
 def test_an_answer_that_cannot_be_read_is_denied(told, redacting, monkeypatch):
-    monkeypatch.setattr("checkrein_langchain.governing.read_answer", lambda *_: 1 / 0)
+    monkeypatch.setattr("checkrein_langchain.calls.call.read_answer", lambda *_: 1 / 0)
 
     with pytest.raises(PolicyDenied) as denied:
         list(guard(told(AIMessageChunk(LONG)), redacting.pep).stream("hi"))

@@ -1,0 +1,1 @@
+"""Agents: LangChain's by a middleware, LangGraph's by a gate before their tools, both told of decisions."""

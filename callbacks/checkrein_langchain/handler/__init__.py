@@ -1,0 +1,1 @@
+"""The callback handler, the tripwire that puts it into every call, and what it finds out about a call."""

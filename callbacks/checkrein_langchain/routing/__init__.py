@@ -1,0 +1,1 @@
+"""The router over several models, and its calls."""

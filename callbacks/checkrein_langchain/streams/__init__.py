@@ -1,0 +1,1 @@
+"""Streamed answers: what of them may leave, what is held, and the flow that gives them out."""

@@ -1,0 +1,281 @@
+"""The part of a guarded tool below LangChain's callbacks: they hear of its output when that is judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
+from typing import Any, Final, Self, get_type_hints
+
+from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import ensure_config
+from langchain_core.tools import BaseTool, ToolException
+from pydantic import Field
+from typing_extensions import override
+
+from checkrein.enforcement import EnforcementPoint
+from checkrein.flow import Flow, arun, run
+from checkrein.identity import Identity
+from checkrein.vocabulary import Entity
+from checkrein_langchain.denial import PolicyDenied
+from checkrein_langchain.identity import identity_of
+from checkrein_langchain.text.tool_outputs import Output, as_content, is_data, is_outputs
+
+from .calling_convention import PASSING, RedactedToolError, chain_of, wanted, without_deltas
+from .governed_runs import ungoverned
+from .use import Use, call_id_of
+
+__all__ = ["ONE_STRING", "JudgedTool", "refusal"]
+
+# LangChain's words for a tool without a schema: one argument, a string.
+ONE_STRING: Final = {
+    "type": "object",
+    "properties": {"__arg1": {"title": "__arg1", "type": "string"}},
+    "required": ["__arg1"],
+}
+
+
+class JudgedTool(BaseTool):
+    """A tool around a tool, made for one use: asks policy about what it gave back.
+
+    Args:
+        inner: the tool. Calling it directly passes by the policy.
+        pep: decides.
+        replies: whether a denial is a reply, or raised.
+        identity: for whom it is used, or None to find out per call.
+        use: the use that this copy of the tool is made for.
+    """
+
+    inner: BaseTool
+    pep: EnforcementPoint = Field(exclude=True, repr=False)
+    replies: bool = False
+    identity: Identity | None = Field(default=None, exclude=True, repr=False)
+    use: Any = Field(default=None, exclude=True, repr=False)
+
+    def opened(self, arguments: Any, options: Mapping[str, Any]) -> Use:
+        """The use that was judged, or another one where these are not the arguments that were judged.
+
+        Args:
+            arguments: what the tool is called with.
+            options: the options of the call: `config`, `metadata`, `tool_call_id`.
+        """
+        if self.use is not None and self.use.is_judged(arguments):
+            use: Use = self.use
+            return use
+        config = ensure_config(options.get("config"))
+        tool_call_id = options.get("tool_call_id")
+        who = self.use.who if self.use is not None else None
+        return Use(
+            self.pep,
+            who or identity_of(self.pep.settings, config, options.get("metadata"), self.identity),
+            Entity(type="tool", id=self.inner.name),
+            self.use.call_id if self.use is not None else call_id_of(config, tool_call_id),
+            arguments,
+            tool_call_id,
+            replies=self.replies,
+            **({"facts": self.use.facts, "tell": self.use.tell} if self.use is not None else {}),
+        )
+
+    def split(self, tool_input: Any) -> tuple[Any, dict[str, Any]]:
+        """What the caller or a model wrote, and what the application injects.
+
+        Args:
+            tool_input: what the tool is called with.
+        """
+        if not isinstance(tool_input, dict):
+            return tool_input, {}
+        # LangChain hides two more names from callbacks: a model could write them, too.
+        shown = self._filter_injected_args(tool_input).keys() | {"callbacks", "run_manager"}
+        return (
+            {key: value for key, value in tool_input.items() if key in shown},
+            {key: value for key, value in tool_input.items() if key not in shown},
+        )
+
+    @override
+    def _run(
+        self,
+        *args: Any,
+        config: RunnableConfig,
+        run_manager: CallbackManagerForToolRun | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        tool, args, kwargs = run(self._for_use(args, kwargs, config))
+        response: Any = None
+        failure: Exception | None = None
+        method = self.inner._run  # noqa: SLF001 -- above it, callbacks would hear of what it gives back
+        try:
+            with ungoverned(), without_deltas():
+                response = method(*args, **kwargs, **wanted(method, config, run_manager))
+        except PASSING:
+            raise
+        except Exception as error:  # noqa: BLE001 -- its text is judged as a result is
+            failure = error
+        return run(tool._outcome(response, failure))  # noqa: SLF001 -- its own
+
+    @override
+    async def _arun(
+        self,
+        *args: Any,
+        config: RunnableConfig,
+        run_manager: AsyncCallbackManagerForToolRun | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        tool, args, kwargs = await arun(self._for_use(args, kwargs, config))
+        response: Any = None
+        failure: Exception | None = None
+        method = self.inner._arun  # noqa: SLF001 -- see above
+        inherited = type(self.inner)._arun is BaseTool._arun  # noqa: SLF001 -- as LangChain asks
+        told = self.inner._run if inherited else method  # noqa: SLF001 -- the same
+        try:
+            with ungoverned(), without_deltas():
+                response = await method(*args, **kwargs, **wanted(told, config, run_manager))
+        except PASSING:
+            raise
+        except Exception as error:  # noqa: BLE001 -- its text is judged as a result is
+            failure = error
+        return await arun(tool._outcome(response, failure))  # noqa: SLF001 -- its own
+
+    def _for_use(
+        self, args: tuple[Any, ...], options: dict[str, Any], config: RunnableConfig
+    ) -> Flow[tuple[Self, tuple[Any, ...], dict[str, Any]]]:
+        """The copy that is made for this use; one in another governed tool has none yet."""
+        if self.use is not None:
+            return self, args, options
+        visible, hidden = self.split(args[0] if args else options)
+        use = self.opened(visible, {"config": config})
+        yield from use.before()
+        given, named = ((use.arguments,), options) if args else ((), {**use.arguments, **hidden})
+        return self.model_copy(update={"use": use}), given, named
+
+    def _outcome(self, response: Any, failure: Exception | None) -> Flow[Any]:
+        use: Use = self.use
+        pair = self.response_format == "content_and_artifact"
+        if failure is None and pair and not (isinstance(response, tuple) and len(response) == 2):  # noqa: PLR2004 -- a pair
+            return response  # LangChain refuses it and names its type alone
+        try:
+            if failure is not None:
+                yield from self._told(use, failure)
+            content, artifact = response if pair else (response, None)
+            content, artifact = yield from self._judged(use, content, artifact)
+        except PolicyDenied as error:
+            denied = error
+        else:
+            return (content, artifact) if pair else content
+        content = self.replied(denied, use)
+        return (content, None) if pair else content
+
+    def _judged(self, use: Use, content: Any, artifact: Any) -> Flow[tuple[Any, Any]]:
+        if is_outputs(content):
+            output = yield from use.after(Output(content, artifact))
+            use.show(output.content)
+            return output.content, output.artifact
+        given, opaque = content, False
+        if use.tool_call_id is not None:
+            # What LangChain shows of an object is its text, and so that is judged.
+            content = content if _is_json(content) else as_content(content)
+        elif not is_data(content) and not is_dataclass(content):
+            content, opaque = as_content(content), True
+        output = yield from use.after(Output(content, artifact, opaque=opaque))
+        if use.tool_call_id is None:
+            return (given if opaque and output.content == content else output.content), output.artifact
+        message = ToolMessage(
+            as_content(output.content),
+            artifact=output.artifact,
+            tool_call_id=use.tool_call_id,
+            name=self.name,
+            status="success",
+        )
+        use.show(message)
+        return message, output.artifact
+
+    def _told(self, use: Use, failure: Exception) -> Flow[None]:
+        """Raise what the tool raised, as far as policy lets it be told."""
+        tell = self.handle_tool_error
+        told = tell(failure) if isinstance(failure, ToolException) and callable(tell) else str(failure)
+        everything = Output(told, [repr(one) for one in chain_of(failure)])
+        output = yield from use.after(everything)
+        if use.tool_call_id is not None:
+            use.show(ToolMessage(as_content(output.content), tool_call_id=use.tool_call_id, name=self.name))
+        changed = (output.content, output.artifact) != (everything.content, everything.artifact)
+        raise RedactedToolError(output.content) if changed else failure
+
+    def replied(self, denied: PolicyDenied, use: Use) -> Any:
+        """What a denied use gives back, if it gives anything back.
+
+        Raises:
+            PolicyDenied: it does not.
+        """
+        if not use.replies:
+            raise denied
+        return refusal(denied, use) if use.tool_call_id else str(denied)
+
+    # What it says of itself: whatever the tool in it says
+
+    @property
+    def func(self) -> Callable[..., Any] | None:
+        """Has the annotations of the tool's function, by which LangGraph injects, and cannot be called."""
+        inner = getattr(self.inner, "func", None) or getattr(self.inner, "coroutine", None)
+        if inner is None:
+            return None
+
+        def refuse(*_: Any, **__: Any) -> None:
+            raise NotImplementedError("call the guarded tool")
+
+        refuse.__annotations__ = get_type_hints(inner, include_extras=True)
+        return refuse
+
+    @property
+    @override
+    def args(self) -> dict[str, Any]:
+        return self.inner.args
+
+    @property
+    @override
+    def tool_call_schema(self) -> Any:
+        return ONE_STRING if self.args_schema is ONE_STRING else self.inner.tool_call_schema
+
+    @override
+    def get_input_schema(self, config: RunnableConfig | None = None) -> Any:
+        return self.inner.get_input_schema(config)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        yield "name", self.name
+        yield "inner", type(self.inner).__name__
+
+    # LangChain asks a tool for these by private names, and has no public ones.
+
+    @property
+    @override
+    def _injected_args_keys(self) -> frozenset[str]:
+        return self.inner._injected_args_keys  # noqa: SLF001 -- see above
+
+    @override
+    def _filter_injected_args(self, tool_input: dict[str, Any]) -> dict[str, Any]:
+        return self.inner._filter_injected_args(tool_input)  # noqa: SLF001 -- see above
+
+    @override
+    def _to_args_and_kwargs(
+        self, tool_input: str | dict[str, Any], tool_call_id: str | None
+    ) -> tuple[tuple[str, ...], dict[str, Any]]:
+        return self.inner._to_args_and_kwargs(tool_input, tool_call_id)  # noqa: SLF001 -- see above
+
+
+def refusal(denied: PolicyDenied, use: Use) -> ToolMessage:
+    """What a model is told of a denied use: why, as a caller may see it, and the id of the decision."""
+    message = ToolMessage(
+        str(denied), name=use.resource.id, tool_call_id=use.tool_call_id or "", status="error"
+    )
+    use.show(message)
+    return message
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, str):
+        return True
+    try:
+        json.dumps(value, ensure_ascii=False)
+    except (RecursionError, TypeError, ValueError):
+        return False
+    return True
