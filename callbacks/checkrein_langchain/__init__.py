@@ -1,4 +1,16 @@
-"""What LangChain calls: guarded models, tools and retrievers, a middleware for agents, a callback handler."""
+"""What LangChain calls: guarded models, tools and retrievers, a middleware for agents, a callback handler.
+
+Its parts, each of which imports only what stands below it:
+
+* `agents`, `retrieval` and `router`: the middleware and the gate before tools; the retriever; the router
+* `handler`: the callback handler, and the tripwire that puts it into every call
+* `guarded_model`: the chat model around a chat model
+* `calls` and `tools`: one governed call of a model; one governed use of a tool
+* `inner_model` and `streams`: the model that is called in the end; what of a streamed answer may leave
+* `access_requests`: the questions to policy
+* `text`: all text of what LangChain passes around, with the way back
+* `identity`, `denial` and `errors`: who calls, and what is raised
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -17,7 +29,7 @@ from .guarded_model.model import GuardedChatModel
 from .handler.handler import PolicyCallbackHandler
 from .identity import as_subject
 from .retrieval.retriever import GuardedRetriever
-from .routing.router import PolicyRouter
+from .router.router import PolicyRouter
 from .tools.tool import GuardedTool, guard_tool
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 from checkrein import EnforcementPoint
 from checkrein.scenarios import load_scenarios, run_scenario
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "langchain_routing"
+EXAMPLE = Path(__file__).parents[4] / "examples" / "langchain_routing"
 
 
 @pytest.mark.parametrize("scenario", load_scenarios(EXAMPLE / "scenarios.yaml"), ids=lambda one: one.name)
