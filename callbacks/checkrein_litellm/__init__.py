@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from .client import PolicyClient
     from .denial import CallDenied
-    from .guard import PolicyGuard
-    from .router import PolicyRouter
-    from .sdk import (
+    from .proxy.guard import PolicyGuard
+    from .router.router import PolicyRouter
+    from .sdk.client import PolicyClient
+    from .sdk.functions import (
         acompletion,
         aembedding,
         agenerate_content,
@@ -71,14 +71,14 @@ __all__ = [
 _HOMES: Final = {
     "AnswerWithheldError": "withholding",
     "CallDenied": "denial",
-    "PolicyClient": "client",
-    "PolicyGuard": "guard",
-    "PolicyRouter": "router",
+    "PolicyClient": "sdk.client",
+    "PolicyGuard": "proxy.guard",
+    "PolicyRouter": "router.router",
 }
 
 
 def __getattr__(name: str) -> Any:
     # Late, because LiteLLM asks the network for prices when it is imported: `checking` forbids that first.
     if name in __all__:
-        return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'sdk')}"), name)
+        return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'sdk.functions')}"), name)
     raise AttributeError(f"module `{__name__}` has no attribute `{name}`")

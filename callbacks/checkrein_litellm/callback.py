@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .guard import PolicyGuard
+from .proxy.guard import PolicyGuard
 
 __all__ = ["policy_guard"]
 

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ENDPOINTS", "UNNAMED", "Endpoint"]
+from checkrein import Stage
+
+__all__ = ["ENDPOINTS", "STAGES", "UNNAMED", "Endpoint"]
+
+STAGES: Final = (Stage.MODEL_SELECTION, Stage.PRE_PROMPT, Stage.POST_COMPLETION)
+"""Where policy is asked about a call of a model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

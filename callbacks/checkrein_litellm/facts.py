@@ -14,7 +14,7 @@ from litellm.proxy._types import UserAPIKeyAuth
 from pydantic import BaseModel
 
 from .deployments import entity_of, id_of, shared
-from .leaves import member
+from .text.leaves import member
 
 __all__ = [
     "answering_model",

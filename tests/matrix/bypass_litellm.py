@@ -21,7 +21,8 @@ from pydantic import BaseModel
 import checkrein_litellm
 from checkrein import Decision, EnforcementPoint, Stage, acting_as
 from checkrein.testing import Failure, Upstream
-from checkrein_litellm import PolicyClient, PolicyRouter, sdk
+from checkrein_litellm import PolicyClient, PolicyRouter
+from checkrein_litellm.sdk import functions as sdk
 
 SAID = [{"role": "user", "content": PROMPT}]
 SAID_AGAIN = [{"role": "user", "content": f"again, {PROMPT}"}]

@@ -62,7 +62,7 @@ async def lab(provider):
         # Nothing here is encrypted, and certificates load slowly.
         patch.setattr(litellm, "ssl_verify", False)
         yield made(provider)
-        import_module("checkrein_litellm.sdk").install(None)
+        import_module("checkrein_litellm.sdk.functions").install(None)
         for kept in list(clients.cache_dict.values()):
             client = getattr(kept, "_client", None) or getattr(kept, "client", None)
             if isinstance(client, httpx.AsyncClient):

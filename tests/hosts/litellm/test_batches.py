@@ -51,8 +51,8 @@ def upload(monkeypatch, proxy_server):
 
     async def scan(engine, records, settings=SETTINGS):
         pep = EnforcementPoint(engine, Settings.model_validate(settings), record=lambda _: None)
-        monkeypatch.setattr("checkrein_litellm.guard.enforcement_point", lambda *_, **__: pep)
-        monkeypatch.setattr("checkrein_litellm.guard.stand_in_front", lambda _: None)
+        monkeypatch.setattr("checkrein_litellm.proxy.guard.enforcement_point", lambda *_, **__: pep)
+        monkeypatch.setattr("checkrein_litellm.proxy.guard.stand_in_front", lambda _: None)
         monkeypatch.setattr(litellm, "callbacks", [PolicyGuard(guardrail_name="checkrein")])
         source = io.BytesIO("\n".join(json.dumps(one) for one in records).encode())
         result = await batches.scan_batch_input_file(

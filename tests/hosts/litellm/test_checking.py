@@ -8,8 +8,8 @@ import litellm
 import pytest
 
 from checkrein import SettingsError
-from checkrein_litellm.checking import check
-from checkrein_litellm.governing import Governor
+from checkrein_litellm.proxy.checking import check
+from checkrein_litellm.proxy.governor import Governor
 
 SETTINGS = {"version": 1, "engine": {"scripted": {}}, "decision_log": {"to": "decisions.jsonl"}}
 PATH = "checkrein_litellm.PolicyGuard"

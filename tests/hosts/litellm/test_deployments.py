@@ -153,7 +153,7 @@ def proxied(monkeypatch, proxy_server):
     def make(answer: Any, models: list[Any], **settings: Any) -> Proxied:
         read = Settings.model_validate({"detectors": {"pre_prompt": ["us_ssn"]}, **settings})
         pep = EnforcementPoint(StaticEngine(answer), read, record=lambda _: None)
-        monkeypatch.setattr("checkrein_litellm.guard.enforcement_point", lambda *_, **__: pep)
+        monkeypatch.setattr("checkrein_litellm.proxy.guard.enforcement_point", lambda *_, **__: pep)
         guard = PolicyGuard(guardrail_name="checkrein")
         fallbacks = [{"sick": ["gpt-4o"]}]
         router = Router(model_list=models, num_retries=0, fallbacks=fallbacks, retry_after=0)

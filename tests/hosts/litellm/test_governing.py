@@ -15,7 +15,7 @@ from litellm.types.utils import CallTypes, Delta, ModelResponse, ModelResponseSt
 from checkrein import EnforcementPoint, Settings, Stage
 from checkrein.testing import FailingEngine, StaticEngine, capture_decisions, deny, obligation, permit
 from checkrein_litellm import AnswerWithheldError, CallDenied, PolicyGuard
-from checkrein_litellm.identity import authenticated, identity_of
+from checkrein_litellm.proxy.identity import authenticated, identity_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*ReadOnly.*:UserWarning")
 
@@ -27,7 +27,7 @@ MONITOR = Settings.model_validate({"enforcement": {"default": "monitor"}})
 def made(monkeypatch):
     def make(engine, settings=None):
         pep = EnforcementPoint(engine, settings, record=lambda _: None)
-        monkeypatch.setattr("checkrein_litellm.guard.enforcement_point", lambda *_, **__: pep)
+        monkeypatch.setattr("checkrein_litellm.proxy.guard.enforcement_point", lambda *_, **__: pep)
         return PolicyGuard(guardrail_name="checkrein"), pep
 
     return make
@@ -223,7 +223,7 @@ async def test_a_failure_of_the_provider_in_a_stream_stays_one(made):
 
 
 async def test_an_endless_stream_of_nothing_ends(made, monkeypatch):
-    monkeypatch.setattr("checkrein_litellm.streaming._MAX_EVENTS", 50)
+    monkeypatch.setattr("checkrein_litellm.streams.holder._MAX_EVENTS", 50)
     guard, _ = made(StaticEngine(permit()))
     data = await admit(guard, request())
     with pytest.raises(CallDenied) as denied:
@@ -243,7 +243,7 @@ async def test_what_breaks_in_the_guard_denies_without_a_word_of_the_prompt(made
         raise KeyError("a secret of the prompt")
 
     guard, pep = made(StaticEngine(permit()))
-    monkeypatch.setattr("checkrein_litellm.governing.request_surfaces", broken)
+    monkeypatch.setattr("checkrein_litellm.proxy.governor.request_surfaces", broken)
     with (
         caplog.at_level(logging.DEBUG),
         capture_decisions(pep) as decisions,
@@ -259,7 +259,7 @@ async def test_what_breaks_in_the_guard_denies_without_a_word_of_the_prompt(made
 
 async def test_what_breaks_in_the_guard_lets_pass_under_monitor(made, monkeypatch):
     guard, _ = made(StaticEngine(permit()), MONITOR)
-    monkeypatch.setattr("checkrein_litellm.governing.problem_of", lambda *_: 1 / 0)
+    monkeypatch.setattr("checkrein_litellm.proxy.governor.problem_of", lambda *_: 1 / 0)
     assert await admit(guard, request())
 
 

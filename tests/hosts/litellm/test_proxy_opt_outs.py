@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from checkrein import SettingsError
-from checkrein_litellm.opt_outs import check_opt_outs
+from checkrein_litellm.proxy.opt_outs import check_opt_outs
 
 SSN = "123-45-6789"
 OUT = {"key": "optout", "team": "exempt"}

@@ -23,7 +23,7 @@ from checkrein.testing import (
     permit,
 )
 from checkrein_litellm import CallDenied, PolicyRouter
-from checkrein_litellm.routercalls import COMPOSED, GOVERNED, HARMLESS, KEPT, REFUSED
+from checkrein_litellm.router.methods import COMPOSED, GOVERNED, HARMLESS, KEPT, REFUSED
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),

@@ -12,7 +12,7 @@ import pytest
 
 from checkrein import SettingsError
 from checkrein_litellm.endpoints import ENDPOINTS
-from checkrein_litellm.uncovered import UNCOVERED, check_names, governed, uncovered_call, uncovered_path
+from checkrein_litellm.proxy.uncovered import UNCOVERED, check_names, governed, uncovered_call, uncovered_path
 
 # Modules of LiteLLM whose addresses administrate, authenticate, observe or describe.
 ADMINISTRATION = re.compile(

@@ -13,7 +13,8 @@ import yaml
 import checkrein_litellm
 from checkrein import EnforcementPoint, PolicyDenied, Settings, SettingsError, Stage
 from checkrein.testing import StaticEngine, Upstream, capture_decisions, deny, obligation, permit
-from checkrein_litellm import CallDenied, PolicyClient, sdk
+from checkrein_litellm import CallDenied, PolicyClient
+from checkrein_litellm.sdk import functions as sdk
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),

@@ -13,13 +13,13 @@ from pydantic import TypeAdapter
 from checkrein import AccessRequest, EnforcementPoint, Entity, Settings, Stage, denial_from
 from checkrein.testing import StaticEngine, Upstream, deny, permit
 from checkrein_litellm import CallDenied, PolicyClient
-from checkrein_litellm.asking import Asker
 from checkrein_litellm.endpoints import ENDPOINTS
-from checkrein_litellm.gate import Gate
-from checkrein_litellm.streaming_frame import denial_frame
-from checkrein_litellm.streaming_proxy import held_back
-from checkrein_litellm.streaming_reply import reply_stream
-from checkrein_litellm.streaming_sse import DONE, FrameReader
+from checkrein_litellm.proxy.answer_stream import held_back
+from checkrein_litellm.proxy.asker import Asker
+from checkrein_litellm.proxy.gate import Gate
+from checkrein_litellm.streams.last_frame import denial_frame
+from checkrein_litellm.streams.reply import reply_stream
+from checkrein_litellm.streams.sse import DONE, FrameReader
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices
 
-from checkrein_litellm.streaming_chat import ChoicesShape
-from checkrein_litellm.streaming_google import GenerateShape
-from checkrein_litellm.streaming_held import HeldTexts
-from checkrein_litellm.streaming_messages import MessagesShape
-from checkrein_litellm.streaming_responses import ResponsesShape
-from checkrein_litellm.streaming_sse import frame
-from checkrein_litellm.surfaces import UnwritableError
+from checkrein_litellm.streams.chat import ChoicesShape
+from checkrein_litellm.streams.google import GenerateShape
+from checkrein_litellm.streams.messages import MessagesShape
+from checkrein_litellm.streams.responses import ResponsesShape
+from checkrein_litellm.streams.sse import frame
+from checkrein_litellm.streams.waiting import HeldTexts
+from checkrein_litellm.text.surfaces import UnwritableError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*ReadOnly.*:UserWarning")
 

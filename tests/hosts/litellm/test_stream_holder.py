@@ -16,13 +16,13 @@ from checkrein.errors import RequestError
 from checkrein.flow import run
 from checkrein.testing import StaticEngine, deny, obligation, permit
 from checkrein_litellm.denial import CallDenied
-from checkrein_litellm.streaming import EventHolder
-from checkrein_litellm.streaming_chat import ChoicesShape
-from checkrein_litellm.streaming_google import GenerateShape
-from checkrein_litellm.streaming_messages import MessagesShape
-from checkrein_litellm.streaming_responses import ResponsesShape
-from checkrein_litellm.streaming_sse import FrameReader, frame
-from checkrein_litellm.surfaces import UnwritableError
+from checkrein_litellm.streams.chat import ChoicesShape
+from checkrein_litellm.streams.google import GenerateShape
+from checkrein_litellm.streams.holder import EventHolder
+from checkrein_litellm.streams.messages import MessagesShape
+from checkrein_litellm.streams.responses import ResponsesShape
+from checkrein_litellm.streams.sse import FrameReader, frame
+from checkrein_litellm.text.surfaces import UnwritableError
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),

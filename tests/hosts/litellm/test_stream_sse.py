@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkrein.errors import RequestError
-from checkrein_litellm.streaming_sse import DONE, FrameReader, frame
+from checkrein_litellm.streams.sse import DONE, FrameReader, frame
 
 
 def read(raw, limit=10_000, cuts=()):

@@ -12,12 +12,12 @@ from litellm.types.utils import Message, ModelResponse
 
 from checkrein import Changes, Origin
 from checkrein.errors import RequestError
-from checkrein_litellm.surfaces import (
+from checkrein_litellm.changes import write_answer, write_request
+from checkrein_litellm.text.surfaces import (
     UnwritableError,
     answer_surfaces,
     request_surfaces,
 )
-from checkrein_litellm.writing import write_answer, write_request
 
 # LiteLLM's models say so about themselves when they are first built.
 pytestmark = pytest.mark.filterwarnings("ignore:.*ReadOnly.*:UserWarning")

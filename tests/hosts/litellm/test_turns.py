@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkrein import Changes, Origin
+from checkrein_litellm.changes import write_answer, write_request
 from checkrein_litellm.endpoints import ENDPOINTS
-from checkrein_litellm.requests import tool_names
-from checkrein_litellm.surfaces import answer_surfaces, content_of, request_surfaces
-from checkrein_litellm.turns import CONVERSATION
-from checkrein_litellm.uncovered import uncovered_call
-from checkrein_litellm.writing import write_answer, write_request
+from checkrein_litellm.proxy.uncovered import uncovered_call
+from checkrein_litellm.text.request_fields import tool_names
+from checkrein_litellm.text.surfaces import answer_surfaces, content_of, request_surfaces
+from checkrein_litellm.text.turns import CONVERSATION
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*ReadOnly.*:UserWarning")
 

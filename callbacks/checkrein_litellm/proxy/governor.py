@@ -1,0 +1,285 @@
+"""The way of a call through the proxy: judged before it is routed, at every deployment, and at the end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
+from copy import deepcopy
+from functools import partial
+from typing import Any, Final
+
+from litellm.proxy._types import UserAPIKeyAuth
+from pydantic import BaseModel
+
+from checkrein import EnforcementPoint, Stage
+from checkrein_litellm import facts
+from checkrein_litellm.changes import write_answer, write_request
+from checkrein_litellm.denial import CallDenied
+from checkrein_litellm.endpoints import ENDPOINTS, STAGES, UNNAMED, Endpoint
+from checkrein_litellm.text.request_fields import models_of, problem_of, text_keys
+from checkrein_litellm.text.surfaces import Surfaces, answer_surfaces, content_of, request_surfaces
+from checkrein_litellm.text.turns import CONVERSATION
+
+from .answer_stream import held_back
+from .asked import TEXT_CHANGES, Asked, context_of, prompt_as_message
+from .asker import Asker, model_entity, resource_of
+from .calls import Call
+from .gate import passing, query
+from .identity import authenticated
+from .mcp_tools import TOOL_CALLS
+from .narrowing import narrow, unjudged
+from .reply_form import form_of
+from .uncovered import allowed, uncovered_call
+
+__all__ = ["Governor"]
+
+_UNKNOWN: Final = "unknown"
+
+
+class Governor:
+    """Judges calls at the hooks of LiteLLM, and carries out what the decisions say.
+
+    Args:
+        pep: the enforcement point.
+        guardrail: this guardrail's name in the proxy's configuration.
+    """
+
+    def __init__(self, pep: EnforcementPoint, guardrail: str) -> None:
+        self.asker = Asker(pep)
+        self._guardrail = guardrail
+
+    async def admit(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], call_type: str) -> None:
+        """Judge a request before it is routed; writes the changes into it.
+
+        Raises:
+            CallDenied: the call must not go on.
+        """
+        await self.asker.safely(data, self._admit(key, data, call_type))
+
+    async def attempt(self, kwargs: MutableMapping[str, Any], call_type: str) -> None:
+        """Judge what is about to be sent to a deployment, on every try, unless it was permitted just so.
+
+        Raises:
+            CallDenied: it must not be sent.
+        """
+        await self.asker.safely(kwargs, self._attempt(kwargs, call_type))
+
+    async def count(self, model: str) -> None:
+        """Refuse a deployment to whoever would count tokens with it.
+
+        Raises:
+            CallDenied: unless the settings only monitor.
+        """
+        data = {"model": model}
+        call = self.asker.begin(None, data, UNNAMED)
+        self.asker.refuse(call, resource_of(data, "count"), "unsupported_endpoint", "a count of tokens")
+
+    async def narrow(self, model: str, deployments: list[Any], kwargs: MutableMapping[str, Any]) -> list[Any]:
+        """Keep the deployments that policy lets a call choose from; the chosen one is judged when called.
+
+        Raises:
+            CallDenied: there is none.
+        """
+        call = self.asker.calls.of(kwargs)
+        if call is None:
+            return deployments
+        left = list(deployments)
+
+        async def narrowed() -> None:
+            left[:] = await narrow(self.asker, call, model, deployments)
+
+        await self.asker.safely(kwargs, narrowed())
+        return left
+
+    async def release(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], answer: Any) -> Any:
+        """Judge a whole answer; gives what may be given out.
+
+        Raises:
+            CallDenied: it must not be given out.
+        """
+        # What LiteLLM keeps in its cache of some endpoints is this very mapping.
+        own = deepcopy(answer) if isinstance(answer, Mapping) else answer
+        await self.asker.safely(data, self._release(key, data, own))
+        return own
+
+    async def hold(
+        self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], stream: AsyncIterator[Any]
+    ) -> AsyncIterator[Any]:
+        """Give a stream out as far as policy lets it leave: when it has ended, or piece by piece.
+
+        Raises:
+            CallDenied: nothing more of it must be given out.
+        """
+        call = self._answered(key, data)
+        async for chunk in held_back(self.asker, call, data, stream):
+            yield chunk
+
+    async def _admit(
+        self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], call_type: str
+    ) -> None:
+        endpoint = ENDPOINTS.get(call_type, UNNAMED)
+        call = self.asker.begin(key, data, endpoint)
+        self._prepare_reply(call, data)
+        if not self._opened(call, call_type, data):
+            return
+        if self.asker.heed_opt_out(call, resource_of(data, call_type)):
+            return
+        problem = problem_of(data, endpoint, self._guardrail)
+        if problem is not None:
+            self.asker.refuse(call, resource_of(data, call_type), *problem)
+            return
+        call.keys = tuple(text_keys(data, endpoint))
+        call.is_record = "proxy_server_request" not in data and "litellm_logging_obj" not in data
+        names = [facts.model_name(name) for name in models_of(data)] or [_UNKNOWN]
+        with prompt_as_message(data, endpoint):
+            asked = [Asked(name, STAGES[:2], endpoint, call.keys, routable=len(names) == 1) for name in names]
+            models = [await self._judge(call, data, one) for one in asked]
+            content = content_of(data, endpoint.content, self._depth)
+        call.permitted = dict.fromkeys(models, content)
+        call.models = tuple(models) if len(models) > 1 else ()
+
+    def _prepare_reply(self, call: Call, data: Mapping[str, Any]) -> None:
+        wanted = self.asker.pep.settings.denials.on_denied == "reply" and not call.endpoint.raw
+        # Several models answer with a list, and a record of a batch's file is no request.
+        if wanted and len(models_of(data)) == 1 and "proxy_server_request" in data:
+            call.reply = form_of(call.endpoint.operation, data)
+
+    def _opened(self, call: Call, call_type: str, data: Mapping[str, Any]) -> bool:
+        """Whether a call is judged: not what the settings let pass, and not what nobody governs.
+
+        Raises:
+            CallDenied: nobody governs it, and nothing lets it pass.
+        """
+        name = uncovered_call(call_type)
+        if name is None and call.endpoint is not UNNAMED:
+            return True
+        # The gate has put it on record already.
+        if passing() is None:
+            resource = resource_of(data, call_type)
+            if not allowed(self.asker.pep.settings.uncovered, name):
+                code = "unsupported_endpoint" if name is None else f"uncovered.{name}"
+                self.asker.refuse(call, resource, code, f"`{call_type}` is not governed")
+                return False
+            self.asker.let_pass(call, resource, str(name))
+        call.let_pass = call.endpoint is UNNAMED
+        return not call.let_pass
+
+    async def _attempt(self, kwargs: MutableMapping[str, Any], call_type: str) -> None:
+        if call_type in TOOL_CALLS:
+            return  # judged when LiteLLM knows which tool is meant, right before it is called
+        endpoint = ENDPOINTS.get(call_type, UNNAMED)
+        call = self.asker.calls.of(kwargs)
+        if call is None:
+            call = self.asker.begin(authenticated(kwargs), kwargs, endpoint)
+            self.asker.heed_opt_out(call, resource_of(kwargs, call_type))
+        self.asker.stand(call)
+        if call.let_pass:
+            return
+        if call.permitted and endpoint is not call.endpoint:
+            await self._bridge(call, kwargs, endpoint)
+            return
+        call.attempt += 1
+        if endpoint is UNNAMED:
+            if passing() is not None:
+                return
+            message = f"`{call_type}` is not governed"
+            self.asker.refuse(call, resource_of(kwargs, call_type), "unsupported_endpoint", message)
+            return
+        model = facts.called_model(kwargs)
+        content = content_of(kwargs, endpoint.content, self._depth)
+        deployment = unjudged(call, model, kwargs, content)
+        known = model in call.permitted
+        if known and deployment is None and call.permitted[model] == content:
+            call.model = model
+            return
+        stages = STAGES[1:2] if known and deployment is None else STAGES[:2]
+        await self._judge(call, kwargs, Asked(model, stages, endpoint, call.keys, deployment=deployment))
+        content = content_of(kwargs, endpoint.content, self._depth)
+        call.permitted[model] = content
+        if deployment is not None:
+            call.judged[deployment.properties["deployment"]] = content
+
+    async def _bridge(self, call: Call, kwargs: MutableMapping[str, Any], endpoint: Endpoint) -> None:
+        """Judge what LiteLLM itself calls on the way of a judged call, where it says something new."""
+        keys = dict.fromkeys((*endpoint.content, *CONVERSATION))
+        told = request_surfaces(kwargs, [key for key in keys if key in kwargs], self._depth)
+        if not call.said.issuperset(segment.text for segment in told.segments):
+            await self._judge(call, kwargs, Asked(call.model, STAGES[1:2], endpoint, tuple(keys)))
+
+    async def _release(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], answer: Any) -> None:
+        call = self._answered(key, data)
+        if call.let_pass or not call.endpoint.answers:
+            return
+        # The first of several to answer tells which deployment it is; otherwise each answers in its place.
+        answers = answer if call.models and isinstance(answer, list) else [answer]
+        models = call.models if answers is answer else [facts.answering_model(answer) or call.model]
+        for one, model in zip(answers, models if call.models else [call.model], strict=True):
+            if isinstance(one, CallDenied):
+                raise one
+            if not isinstance(one, BaseModel | Mapping):
+                message = f"`{type(one).__name__}` is no answer"
+                self.asker.refuse(call, resource_of(data, "answer"), "unsupported_answer", message)
+                return
+            call.model = model
+            await self._judge_answer(call, answer_surfaces(one, self._depth, call.said), [one])
+
+    async def _judge(self, call: Call, data: MutableMapping[str, Any], asked: Asked) -> str:
+        """Ask about a request; gives the model that it may go to."""
+        model, endpoint = asked.model, asked.endpoint
+        surfaces: Surfaces | None = None
+        tokens: int | None = None
+        about = asked.deployment or model_entity(model)
+        for stage in asked.stages:
+            if surfaces is None:
+                surfaces = self._read(data, asked)
+                tokens = await facts.prompt_tokens([segment.text for segment in surfaces.segments])
+            decision = await self.asker.ask(
+                call,
+                stage,
+                about,
+                surfaces,
+                context=context_of(call, data, endpoint, tokens),
+                supports=asked.supports(stage),
+            )
+            if decision.changes:
+                told = decision.changes, surfaces, endpoint
+                change = partial(write_request, data, *told, storable=not call.is_record)
+                self.asker.write(call, decision, change)
+                model = decision.changes.model or model
+                about = asked.deployment or model_entity(model)
+                surfaces = None
+        call.model = model
+        if surfaces is None:
+            surfaces = self._read(data, asked)
+        call.said |= {segment.text for segment in surfaces.segments}
+        return model
+
+    def _read(self, data: Mapping[str, Any], asked: Asked) -> Surfaces:
+        surfaces = request_surfaces(data, [key for key in asked.keys if key in data], self._depth)
+        if asked.endpoint.raw and query():
+            surfaces.add_fixed("query", query())
+        return surfaces
+
+    async def _judge_answer(self, call: Call, surfaces: Surfaces, answers: Sequence[Any]) -> None:
+        tokens, finish = facts.outcome_of(answers)
+        if tokens:
+            self.asker.pep.settle(call.call_id, max(call.attempt, 1), tokens)
+        context = {"tokens": tokens, "partial": False, **({"finish_reason": finish} if finish else {})}
+        known = call.deployment is not None and call.deployment.id == call.model
+        answering = call.deployment if call.deployment is not None and known else call.model
+        decision = await self.asker.ask(
+            call, Stage.POST_COMPLETION, answering, surfaces, context=context, supports=TEXT_CHANGES
+        )
+        if decision.changes:
+            self.asker.write(call, decision, partial(write_answer, answers, decision.changes, surfaces))
+
+    def _answered(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any]) -> Call:
+        call = self.asker.calls.of(data)
+        if call is None:
+            call = self.asker.begin(key, data, UNNAMED)
+            message = "it came to an answer without having been judged"
+            self.asker.refuse(call, resource_of(data, "answer"), "unsupported_endpoint", message)
+        return self.asker.stand(call)
+
+    @property
+    def _depth(self) -> int:
+        return self.asker.pep.settings.limits.depth

@@ -1,0 +1,1 @@
+"""A `litellm.Router` whose every call is governed."""
