@@ -1,4 +1,15 @@
-"""What LiteLLM calls, and what calls LiteLLM: policy around every call of a proxy, a router or the SDK."""
+"""What LiteLLM calls, and what calls LiteLLM: policy around every call of a proxy, a router or the SDK.
+
+Its parts, each of which imports only what stands below it:
+
+* `router`: a `litellm.Router` whose every call is governed
+* `proxy` and `sdk`: the guard of a LiteLLM proxy; LiteLLM's functions in an application
+* `streams`: what of a streamed answer may leave, endpoint by endpoint
+* `changes`, `replies` and `steps`: policy's changes, written; what the denied read; what is waited for
+* `facts` and `deployments`: what LiteLLM knows of a call, and of the deployments behind a model's name
+* `text`: what requests and answers say, with the way back
+* `endpoints`, `denial` and `withholding`: what is governed, and what is raised
+"""
 
 from __future__ import annotations
 
