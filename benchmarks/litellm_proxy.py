@@ -28,8 +28,8 @@ from pairing import measured
 from checkrein.testing import Upstream
 
 ROUNDS: Final = 2_000
-WAIT: Final = 0.3
-"""Seconds until a provider that really thinks begins to answer."""
+WAITS: Final = {0.0: 1, 0.1: 5, 0.3: 10}
+"""Seconds until a provider begins to answer, and by how much fewer requests that is measured."""
 
 PROSE: Final = "Please summarise the quarterly report for the board and list three risks, one to a line.\n"
 PROMPT: Final = (PROSE * 12)[:1024]
@@ -186,13 +186,13 @@ def main() -> None:
         client = stack.enter_context(httpx.Client(timeout=30))
         print("| provider answers | request | bare, ms | guarded, ms | ratio |")
         print("|---|---|---|---|---|")
-        for wait, times in ((0.0, rounds), (WAIT, rounds // 10)):
+        for wait, fewer in WAITS.items():
             upstream.reply = partial(reply, wait)
             for name, stream in (("whole", False), ("streamed", True)):
                 calls: list[Callable[[], Any]] = [
                     partial(ask, client, address, stream=stream) for address in (bare, guarded)
                 ]
-                found = measured(calls, times)
+                found = measured(calls, rounds // fewer)
                 upstream.clear()
                 after = f"after {wait * 1000:.0f} ms" if wait else "at once"
                 told = f"{found.us(0) / 1000:.1f} | {found.us(1) / 1000:.1f} | {found.ratio(1)}"
