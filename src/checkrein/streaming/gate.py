@@ -1,54 +1,26 @@
-"""The gate of a streamed answer: what may leave when, judged a few times and never per chunk.
-
-`hold` gives nothing out before the verdict on the whole. `window` gives out what no finding can grow into
-any more (`stream_window.py`), after asking: before anything leaves, when a finding of a new type is about
-to, and at the end. `open` is for a stage where no denial could stand: everything passes along and is judged
-at the end, for the record.
-"""
+"""The gate: takes a stream in, delta by delta, and says what of it may leave."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
-from .decision import Decision
-from .detection import Detectors
-from .errors import PolicyDenied
-from .flow import Flow, arun, run
-from .ids import new_id
-from .obligations import Plan
-from .settings import Limits
-from .stream_texts import Path, StreamTexts, Texts, Track
-from .stream_window import Move, Window
-from .vocabulary import AccessRequest, Obligation, Segment, Stage
+from checkrein.decision import Decision
+from checkrein.errors import PolicyDenied
+from checkrein.flow import Flow, arun, run
+from checkrein.ids import new_id
+from checkrein.vocabulary import EMPTY, AccessRequest, Segment, Stage
 
-__all__ = ["Backing", "GateMode", "StreamGate"]
+from .asking import Asking, Backing
+from .texts import NOTHING, Path, StreamTexts, Texts, Track
+from .window import Move, Window
+
+__all__ = ["GateMode", "StreamGate"]
 
 GateMode = Literal["hold", "window", "open"]
 
 _STAGES: Final = (Stage.POST_COMPLETION, Stage.TOOL_RESULT)
-_NOTHING: Final[Texts] = MappingProxyType({})
-_EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
-
-
-class Backing(NamedTuple):
-    """What a gate needs of its enforcement point.
-
-    Args:
-        ask: concludes on a request that earlier obligations bind too; does not record.
-        record: records a decision; gives it back with what a denied caller may see.
-        deny: the denial that a decision becomes, with a reason's code and message.
-        detectors: the compiled detectors.
-        limits: what never reaches an engine.
-    """
-
-    ask: Callable[[AccessRequest, tuple[Obligation, ...]], Flow[tuple[Decision, Plan | None]]]
-    record: Callable[[Decision], Decision]
-    deny: Callable[[Decision, str, str], Decision]
-    detectors: Detectors
-    limits: Limits
 
 
 class StreamGate:
@@ -83,10 +55,11 @@ class StreamGate:
             raise ValueError(f"`{request.stage}` is no stage of a stream; use one of {', '.join(_STAGES)}")
         if request.segments:
             raise ValueError("the request of a stream has no segments; feed them")
-        self._request = request if request.call_id else replace(request, call_id=new_id())
         self._exception = exception
-        self._backing = backing
+        self._most_findings = backing.limits.findings
         self._texts = StreamTexts(backing.limits)
+        request = request if request.call_id else replace(request, call_id=new_id())
+        self._asking = Asking(request, backing, self._texts)
         self._window: Window | None = None
         reach = backing.detectors.max_span(request.stage)
         if mode == "window":
@@ -97,12 +70,7 @@ class StreamGate:
                 self._window = Window(lambda text: backing.detectors.find(stage, text), reach)
         self._mode: GateMode = mode
         self._current = -1
-        self._decision: Decision | None = None
-        self._carried: tuple[Obligation, ...] = ()
-        self._redacted: frozenset[str] = frozenset()
-        self._asked: frozenset[str] = frozenset()
         self._found = 0
-        self._replaced = False
         self._passing = self._unheeded = mode == "open"
         self._busy = False
         self._done = ""
@@ -115,7 +83,7 @@ class StreamGate:
     @property
     def decision(self) -> Decision | None:
         """The last decision, as it was recorded."""
-        return self._decision
+        return self._asking.decision
 
     def feed(self, segment: Segment) -> Texts:
         """Take a delta; blocking.
@@ -144,7 +112,7 @@ class StreamGate:
         self._enter()
         self._texts.end(path)
 
-    def finish(self, context: Mapping[str, Any] = _EMPTY, segments: Sequence[Segment] = ()) -> Texts:
+    def finish(self, context: Mapping[str, Any] = EMPTY, segments: Sequence[Segment] = ()) -> Texts:
         """Ask a last time, about everything; blocking.
 
         Args:
@@ -161,7 +129,7 @@ class StreamGate:
         """
         return run(self._end_of_stream(context, tuple(segments)))
 
-    async def afinish(self, context: Mapping[str, Any] = _EMPTY, segments: Sequence[Segment] = ()) -> Texts:
+    async def afinish(self, context: Mapping[str, Any] = EMPTY, segments: Sequence[Segment] = ()) -> Texts:
         """As `finish`, without blocking the event loop on a remote engine."""
         return await arun(self._end_of_stream(context, tuple(segments)))
 
@@ -170,8 +138,8 @@ class StreamGate:
         self._shut(self._done or "closed")
 
     def _enter(self) -> None:
-        if self._done == "denied" and self._decision is not None:
-            self._decision.raise_if_denied(self._exception)
+        if self._done == "denied" and self._asking.decision is not None:
+            self._asking.decision.raise_if_denied(self._exception)
         if self._done:
             raise RuntimeError(f"the stream is {self._done}; make a new gate for a new stream")
         if self._busy:
@@ -189,7 +157,7 @@ class StreamGate:
         if not isinstance(text, str):
             raise TypeError(f"a delta is a string, not `{type(text).__name__}`")
         if not text:
-            return _NOTHING
+            return NOTHING
         if self._texts.over and self._unheeded:
             return {segment.path: text}
         track = self._texts.add(segment)
@@ -198,11 +166,11 @@ class StreamGate:
         if self._passing:
             track.left = track.size
             return {segment.path: text}
-        if self._replaced or self._mode == "hold":
-            return _NOTHING
+        if self._mode == "hold" or self._asking.replaced:
+            return NOTHING
         if self._window is not None:
             self._fill(self._window, track, text)
-        return None if self._window is None or self._window.due else _NOTHING
+        return None if self._window is None or self._window.due else NOTHING
 
     def _fill(self, window: Window, track: Track, text: str) -> None:
         """Let the window see the texts in their order, each to its end before the next."""
@@ -218,49 +186,47 @@ class StreamGate:
         self._busy = True
         try:
             if self._texts.over:
-                yield from self._ask(partial=True)
-                return self._let_pass() if self._passing else _NOTHING
+                return (yield from self._unjudged())
             window = self._window
             if window is None:
                 return (yield from self._let_go())
             try:
                 move = window.scan()
             except Exception:  # noqa: BLE001 -- a broken detector denies, as it does when nothing is streamed
-                yield from self._ask(partial=True, trouble="a detector failed")
-                return self._let_pass() if self._passing else _NOTHING
-            return (yield from self._move(window, move)) if move is not None else _NOTHING
+                return (yield from self._unjudged("a detector failed"))
+            return (yield from self._move(window, move)) if move is not None else NOTHING
         finally:
             self._busy = False
 
     def _move(self, window: Window, move: Move) -> Flow[Texts]:
-        if move.grown & self._redacted:
-            kind = min(move.grown & self._redacted)
+        asking = self._asking
+        if move.grown & asking.redacted:
+            kind = min(move.grown & asking.redacted)
             yield from self._ask(partial=True, trouble=f"a finding of type `{kind}` grew into what has left")
         self._found += move.passed
-        if (
-            self._decision is None
-            or not move.types <= self._asked
-            or self._found > self._backing.limits.findings
-        ):
+        if asking.decision is None or not move.types <= asking.known or self._found > self._most_findings:
             yield from self._ask(partial=True)
-            self._asked |= move.types
-            self._found = min(self._found, len(self._decision.findings) if self._decision else 0)
+            asking.known |= move.types
+            self._found = min(self._found, len(asking.decision.findings) if asking.decision else 0)
             if self._passing:
                 return self._let_pass()
-            if self._replaced:
+            if asking.replaced:
                 return self._replacement()
-        pieces = window.release(move, self._redacted)
+        pieces = window.release(move, asking.redacted)
         if pieces is None:
             yield from self._ask(partial=True, trouble="a finding is still there after redaction")
-            return _NOTHING
+            return NOTHING
         return self._texts.let_go(pieces)
+
+    def _unjudged(self, trouble: str = "") -> Flow[Texts]:
+        """Text that no engine can be asked about is denied; under monitor it passes."""
+        yield from self._ask(partial=True, trouble=trouble)
+        return self._let_pass() if self._passing else NOTHING
 
     def _let_go(self) -> Flow[Texts]:
         """Where nothing is looked for, nothing is held back: after one permit, text leaves as it comes."""
         yield from self._ask(partial=True)
-        if self._replaced:
-            return self._replacement()
-        return self._let_pass()
+        return self._replacement() if self._asking.replaced else self._let_pass()
 
     def _let_pass(self) -> Texts:
         """From now on text leaves as it comes; what was held back leaves first."""
@@ -271,7 +237,7 @@ class StreamGate:
     def _replacement(self) -> Texts:
         """What stands for everything leaves once; all else is swallowed."""
         self._window = None
-        return self._texts.stand_in(self._decision.changes.texts if self._decision else _NOTHING)
+        return self._texts.stand_in(self._asking.changes)
 
     def _end_of_stream(self, context: Mapping[str, Any], segments: tuple[Segment, ...]) -> Flow[Texts]:
         self._enter()
@@ -280,7 +246,7 @@ class StreamGate:
             yield from self._ask(partial=False, context=context, segments=segments)
         finally:
             self._busy = False
-        changes = self._decision.changes.texts if self._decision else _NOTHING
+        changes = self._asking.changes
         rest = dict(self._texts.let_pass()) if self._passing else self._texts.rest(changes)
         for segment in segments:
             rest[segment.path] = changes.get(segment.path, segment.text)
@@ -291,48 +257,17 @@ class StreamGate:
         self,
         *,
         partial: bool,
-        context: Mapping[str, Any] = _EMPTY,
+        context: Mapping[str, Any] = EMPTY,
         segments: tuple[Segment, ...] = (),
         trouble: str = "",
     ) -> Flow[None]:
-        """Ask about everything so far, record, and raise a denial."""
-        request = self._question(context, segments, partial=partial)
-        decision, plan = yield from self._backing.ask(request, self._carried)
-        if not decision.denied and (decision.permitted or self._carried):
-            trouble = trouble or self._called_back(decision)
-            if trouble:
-                decision = replace(self._backing.deny(decision, "obligation_failed", trouble), enforced=True)
-        decision = self._decision = self._backing.record(decision)
+        """Ask about everything so far, and raise a denial."""
+        decision = yield from self._asking.ask(
+            partial=partial, passing=self._passing, context=context, segments=segments, trouble=trouble
+        )
         if decision.denied:
             self._shut("denied")
             decision.raise_if_denied(self._exception)
-        self._asked |= {finding.type for finding in decision.findings}
-        if plan is not None:
-            told = [one.obligation for one in decision.obligations]
-            self._carried = tuple(one for index, one in enumerate(told) if one not in told[:index])
-            self._redacted |= plan.redact
-            self._replaced = self._replaced or (plan.replace is not None)
-        elif not decision.document:
+        if not decision.document:
+            # Refused before it was read, under monitor: what comes after it is spared as well.
             self._passing = self._unheeded = True
-
-    def _question(
-        self, context: Mapping[str, Any], segments: tuple[Segment, ...], *, partial: bool
-    ) -> AccessRequest:
-        released = self._texts.released
-        supports = self._request.supports
-        if released:
-            supports -= {"replace"}
-        return replace(
-            self._request,
-            context={**self._request.context, **context, "partial": partial, "released": released},
-            segments=self._texts.segments(segments),
-            supports=supports,
-        )
-
-    def _called_back(self, decision: Decision) -> str:
-        """Why a decision cannot be carried out any more: what has left would have had to be another text."""
-        if self._carried and not decision.document:
-            return "what earlier decisions bound the stream to cannot be carried out any more"
-        if not self._texts.agrees(decision.changes.texts, passing=self._passing):
-            return "text has left that would have had to be changed"
-        return ""

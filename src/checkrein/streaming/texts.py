@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
 
-from .settings import Limits
-from .vocabulary import Segment
+from checkrein.settings import Limits
+from checkrein.vocabulary import Segment
 
-__all__ = ["Path", "StreamTexts", "Texts", "Track"]
+__all__ = ["NOTHING", "Path", "StreamTexts", "Texts", "Track"]
 
 Path = tuple[str | int, ...]
 Texts = Mapping[Path, str]
+NOTHING: Final[Texts] = MappingProxyType({})
 
 
 @dataclass(slots=True, repr=False)

@@ -14,9 +14,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from .detection import Span
-from .escapes import escapes_in
-from .redaction import placeholder, redact, survivors
+from checkrein.detection import Span
+from checkrein.escapes import escapes_in
+from checkrein.redaction import placeholder, redact, survivors
 
 __all__ = ["Move", "Window"]
 
