@@ -9,7 +9,7 @@ import pytest
 
 from checkrein.testing import Upstream
 
-BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[4] / "benchmarks"
 CLIENTS = 50
 CALLS = 350
 
