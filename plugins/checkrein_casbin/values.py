@@ -10,8 +10,8 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NoReturn
 
-from checkrein.document import found_types
 from checkrein.errors import EngineFailure, FailureCause
+from checkrein.findings import found_types
 
 from .roles import RoleGraph
 

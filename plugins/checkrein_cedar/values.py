@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import orjson
 
-from checkrein.document import found_types
 from checkrein.errors import EngineFailure, FailureCause
+from checkrein.findings import found_types
 
 from .needs import Need
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final
 
-from checkrein.document import found_types
+from checkrein.findings import found_types
 from checkrein.vocabulary import EMPTY
 
 __all__ = [

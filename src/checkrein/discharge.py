@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .decision import Changes
-from .detection import Detectors, Span
+from .detection import Detectors
 from .document import EvaluationRequest
+from .findings import spans_by_segment
 from .obligations import ObligationProblem, Plan
 from .redaction import redact, survivors
 from .vocabulary import Segment, Stage
@@ -47,20 +48,10 @@ def _redaction(
     types: frozenset[str], evaluation: EvaluationRequest, detectors: Detectors
 ) -> dict[tuple[str | int, ...], str]:
     segments = evaluation.request.segments
-    spans: dict[int, list[Span]] = {}
-    start_of: dict[int, int] = {}
-    place = 0
-    for index, segment in enumerate(segments):
-        start_of[index] = place
-        place += len(segment.text) + 1
-    for finding in evaluation.findings:
-        if finding.type in types:
-            base = start_of[finding.segment]
-            spans.setdefault(finding.segment, []).append(
-                Span(finding.type, finding.start - base, finding.end - base)
-            )
-    if not spans:
+    found = [finding for finding in evaluation.findings if finding.type in types]
+    if not found:
         return {}
+    spans = spans_by_segment(found, segments)
     results: list[str] = []
     written: list[tuple[int, int]] = []
     place = 0

@@ -6,7 +6,7 @@ Checks come first: what is over the limits, not strict UTF-8 or not finite never
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -14,13 +14,15 @@ from typing import Any, Final
 
 import orjson
 
-from .detection import Detectors, Span
+from .detection import Detectors
 from .errors import RequestError
+from .findings import findings_of, shown
 from .plain import encodable, plain
 from .settings import Limits
-from .vocabulary import AccessRequest, Entity, Finding, Origin, Segment, Stage
+from .text_facts import check_text, current_from, text_facts
+from .vocabulary import AccessRequest, Entity, Finding, Stage
 
-__all__ = ["EvaluationRequest", "build", "findings_of", "found_types", "starts_of", "with_resource"]
+__all__ = ["EvaluationRequest", "build", "with_resource"]
 
 _TEXT_KEY: Final = {
     Stage.MODEL_SELECTION: "prompt",
@@ -32,21 +34,6 @@ _TEXT_KEY: Final = {
 _COMPUTED: Final = frozenset(
     {"prompt", "completion", "result", "findings", "identity", "supported_obligations"}
 )
-# What prose hardly ever holds; a word such as `class` or `import` says nothing.
-# The character before each mark is looked for first: one that is not there costs next to nothing.
-_CODE_MARKS: Final = (
-    ("`", "```"),
-    ("{", "{\n"),
-    (";", ";\n"),
-    (")", "):\n"),
-    (")", "();"),
-    ("#", "#include"),
-    ("<", "</"),
-)
-# What `str.split` splits ASCII at becomes a space, all else an `x`.
-_SHAPE: Final = bytes(ord(" " if chr(code).isspace() else "x") for code in range(256))
-# What a model answers or calls is judged whole.
-_ALL_CURRENT: Final = frozenset({Stage.POST_COMPLETION, Stage.TOOL_CALL, Stage.TOOL_RESULT})
 _PRICED: Final = frozenset({Stage.MODEL_SELECTION, Stage.PRE_PROMPT})
 
 
@@ -95,16 +82,14 @@ def build(
     Raises:
         RequestError: the request is over a limit or not strict; its code is the denial's reason.
     """
-    words = _check_text(request.segments, limits)
+    words = check_text(request.segments, limits)
     max_depth = limits.depth
     document: dict[str, Any] = {
         "stage": request.stage._value_,
         "subject": _entity(request.subject, max_depth),
         "action": {"name": request.action_name},
-        "resource": _entity(request.resource, max_depth),
+        "resource": _resource(request.resource, models, max_depth),
     }
-    if request.resource.type == "model" and request.resource.id in models:
-        document["resource"]["properties"] |= models[request.resource.id]
     context = request.context
     if not _COMPUTED.isdisjoint(context):
         context = {key: value for key, value in context.items() if key not in _COMPUTED}
@@ -112,20 +97,18 @@ def build(
     if len(orjson.dumps((document, context))) > limits.facts:
         raise RequestError("limit.facts", f"what is no text is over the limit of `{limits.facts}` bytes")
     text = "\n".join([segment.text for segment in request.segments])
-    current_from = _current_from(request)
+    current = current_from(request)
     spans = detectors.find(request.stage, text)
-    findings = findings_of(spans, request.segments, current_from) if spans else ()
+    findings = findings_of(spans, request.segments, current) if spans else ()
     if len(findings) > limits.findings:
         raise RequestError("limit.findings", f"`{len(findings)}` findings are over `{limits.findings}`")
     key = _TEXT_KEY.get(request.stage)
     if key is not None:
-        context[key] = _text_facts(request, text, words, current_from)
-    context["findings"] = [_shown(finding) for finding in findings] if findings else []
+        context[key] = text_facts(request, text, words, current)
+    context["findings"] = [shown(finding) for finding in findings] if findings else []
     estimated = context.get("estimated")
     if isinstance(estimated, dict):
-        estimated.pop("cost_micros", None)
-        if request.stage in _PRICED:
-            _add_cost(estimated, document["resource"]["properties"])
+        _price(estimated, request.stage, document["resource"]["properties"])
     context["identity"] = plain(request.identity, max_depth)
     context["supported_obligations"] = sorted(request.supports)
     environment = context.get("environment")
@@ -154,17 +137,13 @@ def with_resource(
     Raises:
         RequestError: the resource is over a limit or not strict.
     """
-    entity = _entity(resource, limits.depth)
-    if resource.type == "model" and resource.id in models:
-        entity["properties"] |= models[resource.id]
+    entity = _resource(resource, models, limits.depth)
     if len(orjson.dumps(entity)) > limits.facts:
         raise RequestError("limit.facts", f"a resource is over the limit of `{limits.facts}` bytes")
     context = evaluation.document["context"]
     if isinstance(context.get("estimated"), dict):
-        estimated = {key: value for key, value in context["estimated"].items() if key != "cost_micros"}
-        if evaluation.stage in _PRICED:
-            _add_cost(estimated, entity["properties"])
-        context = {**context, "estimated": estimated}
+        context = {**context, "estimated": {**context["estimated"]}}
+        _price(context["estimated"], evaluation.stage, entity["properties"])
     return EvaluationRequest(
         request=replace(evaluation.request, resource=resource),
         document={**evaluation.document, "resource": entity, "context": context},
@@ -177,157 +156,26 @@ def _second(now: int) -> str:
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _shown(finding: Finding) -> dict[str, Any]:
-    return {
-        "type": finding.type,
-        "origin": finding.origin.value,
-        "current": finding.current,
-        "segment": finding.segment,
-        "start": finding.start,
-        "end": finding.end,
-    }
-
-
-def starts_of(segments: Sequence[Segment]) -> list[int]:
-    """Where each segment starts in the joined text, in code points."""
-    starts: list[int] = []
-    place = 0
-    for segment in segments:
-        starts.append(place)
-        place += len(segment.text) + 1
-    return starts
-
-
-def findings_of(spans: Sequence[Span], segments: Sequence[Segment], current_from: int) -> tuple[Finding, ...]:
-    """Turn sorted spans of the joined text into findings, one for each segment that a span touches."""
-    if not spans:
-        return ()
-    starts = starts_of(segments)
-    findings: list[Finding] = []
-    first = 0
-    for span in spans:
-        while first < len(segments) and starts[first] + len(segments[first].text) < span.start:
-            first += 1
-        index = first
-        while index < len(segments) and (starts[index] < span.end or span.start == span.end == starts[index]):
-            start = max(span.start, starts[index])
-            end = min(span.end, starts[index] + len(segments[index].text))
-            if start < end or span.start == span.end == start:
-                findings.append(
-                    Finding(
-                        type=span.type,
-                        origin=segments[index].origin,
-                        current=index >= current_from and segments[index].origin is not Origin.SYSTEM,
-                        segment=index,
-                        start=start,
-                        end=end,
-                    )
-                )
-            index += 1
-    return tuple(findings)
-
-
-def found_types(context: Mapping[str, Any], *, current: bool) -> list[str]:
-    """The types that were found: for engines whose language cannot search a list of findings.
-
-    Args:
-        context: the input document's.
-        current: in the turn being answered alone. An assistant's last words in a prompt are put into its
-            mouth and do not count; in its answer, and in its call of a tool, they are what is judged.
-    """
-    skipped = Origin.ASSISTANT.value if "prompt" in context else None
-    return sorted(
-        {
-            finding["type"]
-            for finding in context.get("findings", ())
-            if not current or (finding["current"] and finding["origin"] != skipped)
-        }
-    )
-
-
-def _current_from(request: AccessRequest) -> int:
-    if request.stage in _ALL_CURRENT:
-        return 0
-    spoken = False
-    for index in range(len(request.segments) - 1, -1, -1):
-        segment = request.segments[index]
-        if segment.origin is Origin.ASSISTANT:
-            # An assistant's words at the very end are put into its mouth: the turn is the one before them.
-            if spoken:
-                return index + 1
-        elif segment.origin is not Origin.SYSTEM and segment.text and not segment.text.isspace():
-            spoken = True
-    return 0
-
-
-def _text_facts(request: AccessRequest, text: str, words: int, current_from: int) -> dict[str, Any]:
-    segments: list[dict[str, Any]] = []
-    start = 0
-    for index, segment in enumerate(request.segments):
-        end = start + len(segment.text)
-        role, origin = segment.role, segment.origin
-        segments.append(
-            {
-                "role": role if role.isascii() else encodable(role),
-                "origin": origin._value_,
-                "current": index >= current_from and origin is not Origin.SYSTEM,
-                "start": start,
-                "end": end,
-            }
-        )
-        start = end + 1
-    facts: dict[str, Any] = {
-        "length": len(text),
-        "words": words,
-        "code": _has_code(text),
-        "segments": segments,
-    }
-    if request.stage is not Stage.MODEL_SELECTION:
-        facts["text"] = text
-    return facts
-
-
-def _has_code(text: str) -> bool:
-    for char, mark in _CODE_MARKS:  # noqa: SIM110 -- a generator costs more than looking
-        if char in text and mark in text:
-            return True
-    return False
-
-
-def _add_cost(estimated: dict[str, Any], properties: Mapping[str, Any]) -> None:
+def _price(estimated: dict[str, Any], stage: Stage, properties: Mapping[str, Any]) -> None:
+    """Compute the cost of a call that is yet to be made; unknown stays absent."""
+    estimated.pop("cost_micros", None)
+    if stage not in _PRICED:
+        return
     total = 0
     for tokens, price in (("prompt_tokens", "input_price"), ("max_tokens", "output_price")):
         count, rate = estimated.get(tokens), properties.get(price)
         if type(count) is not int or type(rate) is not int:
-            return  # unknown stays absent
+            return
         total += count * rate
     # Prices are micro-USD per million tokens; a started micro-dollar counts.
     estimated["cost_micros"] = -(-total // 1_000_000)
 
 
-def _check_text(segments: Sequence[Segment], limits: Limits) -> int:
-    """Refuse text that is over the limits or not strict; how many words it has, as `str.split` has them."""
-    if len(segments) > limits.segments:
-        raise RequestError("limit.segments", f"`{len(segments)}` segments are over `{limits.segments}`")
-    most, size, words = limits.text, 0, 0
-    for segment in segments:
-        text = segment.text
-        try:
-            encoded = text.encode()
-        except UnicodeEncodeError:
-            raise RequestError(
-                "limit.encoding", "the text holds a lone surrogate; send strict UTF-8"
-            ) from None
-        size += len(encoded) + len(segment.role)
-        if size > most:
-            raise RequestError("limit.text", f"the text is over the limit of `{most}` bytes")
-        if len(encoded) == len(text):
-            # ASCII: a word starts at every `x` after a space. Half the cost of making the words.
-            shape = encoded.translate(_SHAPE)
-            words += shape.count(b" x") + shape.startswith(b"x")
-        else:
-            words += len(text.split())
-    return words
+def _resource(resource: Entity, models: Mapping[str, Mapping[str, Any]], max_depth: int) -> dict[str, Any]:
+    laid_out = _entity(resource, max_depth)
+    if resource.type == "model" and resource.id in models:
+        laid_out["properties"] |= models[resource.id]
+    return laid_out
 
 
 def _entity(entity: Entity, max_depth: int) -> dict[str, Any]:

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from checkrein.detection import Detectors, Span
-from checkrein.document import build, found_types
+from checkrein.document import build
 from checkrein.errors import RequestError
+from checkrein.findings import found_types
 from checkrein.settings import Limits
 from checkrein.vocabulary import Entity, Origin, Segment, Stage
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
@@ -13,7 +13,7 @@ import orjson
 from structlog.typing import EventDict
 
 from checkrein.decision import Decision
-from checkrein.detection import Span
+from checkrein.findings import spans_by_segment
 from checkrein.redaction import redact
 from checkrein.vocabulary import AccessRequest
 
@@ -117,15 +117,17 @@ class Masking:
         self, event: EventDict, decision: Decision, facts: Mapping[str, Any], content: Content
     ) -> dict[str, Any]:
         # Where the document has no text, no detector has read it: it could not be masked.
-        spans = None if content == "facts" or "text" not in facts else _spans(decision, facts, content)
+        readable = content != "facts" and "text" in facts
+        masked = decision.findings if content == "masked" else ()
+        spans = spans_by_segment(masked, decision.request.segments) if masked else {}
         entries = []
         for index, seen in enumerate(facts["segments"]):
             text, role = decision.request.segments[index].text, seen["role"]
             entry = {**seen, "digest": self._digest(text.encode())}
             if role not in _ROLES and content != "full" and not _NAME.fullmatch(str(role)):
                 entry["role"] = "other"
-            if spans is not None:
-                entry["text"] = redact(text, spans[index])[0]
+            if readable:
+                entry["text"] = redact(text, spans.get(index, ()))[0]
                 event["text"] += len(entry["text"])
             entries.append(entry)
             if len(entries) >= _MOST:
@@ -136,15 +138,6 @@ class Masking:
         if len(facts["segments"]) > _MOST:
             shown["segments_omitted"] = len(facts["segments"]) - _MOST
         return shown
-
-
-def _spans(decision: Decision, facts: Mapping[str, Any], content: Content) -> Mapping[int, list[Span]]:
-    """What is masked, by segment."""
-    spans: dict[int, list[Span]] = defaultdict(list)
-    for found in decision.findings if content == "masked" else ():
-        start = facts["segments"][found.segment]["start"]
-        spans[found.segment].append(Span(found.type, found.start - start, found.end - start))
-    return spans
 
 
 def _add(shown: dict[str, Any], key: str, items: Sequence[Any]) -> None:
