@@ -1,31 +1,17 @@
-"""Scenario files: who asks what, and what must come of it; the same file drives every engine."""
+"""What a scenario is: one question as people write it, and what must come of it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, InstanceOf, PrivateAttr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, InstanceOf, PrivateAttr, model_validator
 
-from .decision import Decision
-from .enforcement import EnforcementPoint
-from .errors import SettingsError
-from .obligations import allowed_at
-from .strict import StrictModel
-from .vocabulary import ANONYMOUS, AccessRequest, Entity, Origin, Segment, Stage
-from .yaml_source import YamlSource
+from checkrein.obligations import allowed_at
+from checkrein.strict import StageName, StrictModel
+from checkrein.vocabulary import ANONYMOUS, AccessRequest, Entity, Origin, Segment, Stage
 
-__all__ = [
-    "Expectation",
-    "Scenario",
-    "ScenarioResult",
-    "arun_scenario",
-    "load_scenarios",
-    "run_scenario",
-]
+__all__ = ["Expectation", "Scenario"]
 
 _TEXTS: Final = ("prompt", "messages", "completion", "tool", "result")
 # What a scenario of each stage gives; one that names no stage is of the first that fits.
@@ -120,7 +106,7 @@ class Scenario(StrictModel):
 
     name: str = Field(min_length=1)
     subject: Annotated[InstanceOf[Entity], BeforeValidator(_subject)] = Field(default=ANONYMOUS, alias="as")
-    stage: Annotated[Stage, Field(strict=False)]
+    stage: StageName
     model: Annotated[InstanceOf[Entity], BeforeValidator(_model)] = _UNKNOWN_MODEL
     candidates: Annotated[tuple[InstanceOf[Entity], ...] | None, BeforeValidator(_models)] = None
     prompt: str | None = None
@@ -193,112 +179,3 @@ def _strings(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[st
     elif isinstance(value, Mapping | list):
         for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
             yield from _strings(item, (*path, key))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScenarioResult:
-    """What came of a scenario.
-
-    Args:
-        scenario: what was asked.
-        decision: what was concluded.
-        failures: per expectation that did not hold, what was expected and what came.
-    """
-
-    scenario: Scenario
-    decision: Decision
-    failures: tuple[str, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether everything came as expected."""
-        return not self.failures
-
-
-def load_scenarios(path: Path | str) -> tuple[Scenario, ...]:
-    """Read a scenario file.
-
-    Raises:
-        SettingsError: it cannot be read, or a scenario in it is malformed or named twice; the message tells
-            the file, the line and the scenario.
-    """
-    # A prompt may hold `${NAME}`: nothing is filled in.
-    source = YamlSource.read(Path(path), variables=False)
-    listed = source.value.get("scenarios") if isinstance(source.value, dict) else None
-    if not isinstance(listed, list) or set(source.value) != {"scenarios"}:
-        raise source.error((), "must hold one key, `scenarios`, and a list under it")
-    scenarios: dict[str, Scenario] = {}
-    for index, item in enumerate(listed):
-        at = ("scenarios", index)
-        try:
-            scenario = Scenario.model_validate(item)
-        except ValidationError as error:
-            name = item.get("name") if isinstance(item, dict) else None
-            raise SettingsError(f"{source.validated(error, Scenario, at)}; scenario `{name}`") from None
-        scenario._line = source.line(at)  # noqa: SLF001 -- only its file knows
-        first = scenarios.setdefault(scenario.name, scenario)
-        if first is not scenario:
-            raise source.error(at, f"has the name of line {first.line}, `{scenario.name}`; give it its own")
-    return tuple(scenarios.values())
-
-
-def run_scenario(pep: EnforcementPoint, scenario: Scenario) -> ScenarioResult:
-    """Ask a scenario's question and compare.
-
-    Args:
-        pep: it should enforce: under `monitor` nothing is rewritten or routed.
-        scenario: the question.
-    """
-    request = scenario.request()
-    if scenario.candidates is not None:
-        return _compared(scenario, pep.filter_candidates(request, scenario.candidates))
-    return _compared(scenario, pep.decide(request, lambda name: pep.settings.models.get(name, {})))
-
-
-async def arun_scenario(pep: EnforcementPoint, scenario: Scenario) -> ScenarioResult:
-    """As `run_scenario`, without blocking the event loop on a remote engine."""
-    request = scenario.request()
-    if scenario.candidates is not None:
-        return _compared(scenario, await pep.afilter_candidates(request, scenario.candidates))
-    decision = await pep.adecide(request, lambda name: pep.settings.models.get(name, {}))
-    return _compared(scenario, decision)
-
-
-def _compared(scenario: Scenario, decision: Decision) -> ScenarioResult:
-    texts = (decision.changes.texts.get(piece.path, piece.text) for piece in decision.request.segments)
-    came = {
-        "permitted": decision.permitted,
-        "reasons": sorted({reason.code for reason in decision.reasons}),
-        "obligations": _obligations(decision),
-        "text": "\n".join(texts),
-        "model": decision.changes.model,
-        "candidates": [one.resource.id for one in decision.candidates if one.permitted],
-    }
-    wanted = scenario.expect.model_dump(include=scenario.expect.model_fields_set)
-    failures = [
-        f"{key}: expected {_written(value)}, got {_written(came[key])}"
-        for key, value in wanted.items()
-        if _written(value) != _written(came[key])
-    ]
-    if decision.failure is not None and "reasons" not in wanted:
-        # An engine that is broken denies everything: that must not pass for a policy that denies.
-        failures.append(
-            f"failure: expected an answer, got {_written(decision.failure)}; name it in `reasons`"
-        )
-    return ScenarioResult(scenario=scenario, decision=decision, failures=tuple(failures))
-
-
-def _obligations(decision: Decision) -> list[dict[str, Any]]:
-    held = [one.obligation for one in decision.obligations]
-    given = [{"type": one.type, "properties": one.properties} for one in held]
-    # The decision on the target no longer lists the route that led to it.
-    if decision.changes.model is not None and all(one.type != "route" for one in held):
-        given.append({"type": "route", "properties": {"model": decision.changes.model}})
-    return given
-
-
-def _written(value: Any) -> str:
-    """A value as JSON, where `true` is not `1`; what has no order is sorted."""
-    if isinstance(value, list | tuple | frozenset):
-        return f"[{', '.join(sorted(map(_written, value)))}]"
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
