@@ -8,22 +8,18 @@ from typing import Any
 
 import litellm
 import pytest
+from governed_calls import CALLING, SSN, outside, point, said
 from litellm import Router
 from litellm.litellm_core_utils.litellm_logging import Logging
 from litellm.proxy._types import UserAPIKeyAuth
 
-from checkrein import EnforcementPoint, Settings
-from checkrein.testing import Failure, StaticEngine, Upstream, capture_decisions, deny, obligation, permit
+from checkrein import EnforcementPoint
+from checkrein.testing import Failure, Upstream, capture_decisions, deny, obligation, permit
 from checkrein_litellm import CallDenied, PolicyGuard
 from checkrein_litellm.deployments import entity_of, group_of, shared
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*ReadOnly.*:UserWarning"),
-    pytest.mark.usefixtures("own_clients"),
-]
+pytestmark = CALLING
 
-SSN = "123-45-6789"
 KEY = UserAPIKeyAuth(user_id="alice", request_route="/chat/completions")
 
 
@@ -105,18 +101,6 @@ def test_a_wildcard_stands_for_the_name_that_was_asked_for():
 # The guard at the proxy's own router
 
 
-@pytest.fixture
-def eu():
-    with Upstream("from the eu") as server:
-        yield server
-
-
-@pytest.fixture
-def us():
-    with Upstream("from the us") as server:
-        yield server
-
-
 class Proxied:
     """A call's way through the proxy: the guard in front, LiteLLM's router, the guard at each deployment."""
 
@@ -124,7 +108,7 @@ class Proxied:
         self.guard, self.router, self.pep = guard, router, pep
 
     async def __call__(self, text: str = "hello", model: str = "gpt-4o", **more: Any) -> str:
-        messages = [{"role": "user", "content": text}]
+        messages = said(text)
         log = Logging(
             model=model,
             messages=messages,
@@ -151,8 +135,7 @@ class Proxied:
 @pytest.fixture
 def proxied(monkeypatch, proxy_server):
     def make(answer: Any, models: list[Any], **settings: Any) -> Proxied:
-        read = Settings.model_validate({"detectors": {"pre_prompt": ["us_ssn"]}, **settings})
-        pep = EnforcementPoint(StaticEngine(answer), read, record=lambda _: None)
+        pep = point(answer, {"detectors": {"pre_prompt": ["us_ssn"]}, **settings})
         monkeypatch.setattr("checkrein_litellm.proxy.guard.enforcement_point", lambda *_, **__: pep)
         guard = PolicyGuard(guardrail_name="checkrein")
         fallbacks = [{"sick": ["gpt-4o"]}]
@@ -162,11 +145,6 @@ def proxied(monkeypatch, proxy_server):
         return Proxied(guard, router, pep)
 
     return make
-
-
-def outside(request: Any) -> Any:
-    """Nothing leaves for the us."""
-    return deny("region") if request.document["resource"]["properties"].get("region") == "us" else permit()
 
 
 async def test_only_permitted_deployments_are_chosen_and_the_chosen_one_is_judged_in_full(proxied, eu, us):

@@ -9,24 +9,18 @@ from typing import Any
 import litellm
 import pytest
 import yaml
+from governed_calls import CALLING, REDACT, REDACTED, SSN, point, said
 
 import checkrein_litellm
-from checkrein import EnforcementPoint, PolicyDenied, Settings, SettingsError, Stage
-from checkrein.testing import StaticEngine, Upstream, capture_decisions, deny, obligation, permit
+from checkrein import EnforcementPoint, PolicyDenied, SettingsError, Stage
+from checkrein.testing import Upstream, capture_decisions, deny, obligation, permit
 from checkrein_litellm import CallDenied, PolicyClient
 from checkrein_litellm.sdk import functions as sdk
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*ReadOnly.*:UserWarning"),
-    pytest.mark.usefixtures("own_clients", "swept"),
-]
+pytestmark = [*CALLING, pytest.mark.usefixtures("swept")]
 
-SSN = "123-45-6789"
-REDACTED = "[REDACTED:us_ssn]"
-REDACT = permit(obligation("redact", types=["us_ssn"]))
 FUNCTIONS = sorted(name for name in sdk.__all__ if name != "install")
-SAID = [{"role": "user", "content": f"it is {SSN}"}]
+SAID = said(f"it is {SSN}")
 # What each takes, by the part of its name that its two forms share.
 GIVEN: dict[str, dict[str, Any]] = {
     "completion": {"model": "openai/m", "messages": SAID},
@@ -73,11 +67,6 @@ def _installed_by_nobody():
     sdk.install(None)
 
 
-def decides(answer: Any) -> EnforcementPoint:
-    read = Settings.model_validate({"detectors": {"pre_prompt": ["us_ssn"], "post_completion": ["us_ssn"]}})
-    return EnforcementPoint(StaticEngine(answer), read, record=lambda _: None)
-
-
 async def called(name: str, upstream: Upstream, **more: Any) -> Any:
     given = {**GIVEN[kind(name)], "api_base": upstream.url, "api_key": "k", **more}
     if kind(name) == "anthropic_messages":
@@ -88,7 +77,7 @@ async def called(name: str, upstream: Upstream, **more: Any) -> Any:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 async def test_every_function_sends_what_policy_lets_be_sent(name, upstream):
-    sdk.install(decides(lambda request: REDACT if request.stage is Stage.PRE_PROMPT else permit()))
+    sdk.install(point(lambda request: REDACT if request.stage is Stage.PRE_PROMPT else permit()))
     with capture_decisions(sdk._client().pep) as decisions:
         await called(name, upstream)
     assert len(upstream.requests) == 1
@@ -103,7 +92,7 @@ async def test_every_function_sends_what_policy_lets_be_sent(name, upstream):
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("stage", ["model_selection", "pre_prompt"])
 async def test_every_function_raises_the_same_denial_and_sends_nothing(name, stage, upstream):
-    sdk.install(decides(lambda request: deny("no") if request.stage == stage else permit()))
+    sdk.install(point(lambda request: deny("no") if request.stage == stage else permit()))
     with pytest.raises(CallDenied) as denied:
         await called(name, upstream)
     assert isinstance(denied.value, PolicyDenied)
@@ -113,7 +102,7 @@ async def test_every_function_raises_the_same_denial_and_sends_nothing(name, sta
 
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if kind(name) in ANSWERED])
 async def test_every_function_gives_out_what_policy_lets_be_given_out(name, upstream):
-    sdk.install(decides(lambda request: REDACT if request.stage is Stage.POST_COMPLETION else permit()))
+    sdk.install(point(lambda request: REDACT if request.stage is Stage.POST_COMPLETION else permit()))
     answer = await called(name, upstream)
     told = answer.model_dump_json() if hasattr(answer, "model_dump_json") else str(answer)
     assert SSN not in told
@@ -122,7 +111,7 @@ async def test_every_function_gives_out_what_policy_lets_be_given_out(name, upst
 
 @pytest.mark.parametrize("name", ["agenerate_content", "aembedding", "speech"])
 async def test_a_stream_that_cannot_be_held_is_denied(name, upstream):
-    sdk.install(decides(permit()))
+    sdk.install(point(permit()))
     with pytest.raises(CallDenied) as denied:
         await called(name, upstream, stream=True)
     assert denied.value.code == "unsupported_request.stream"
@@ -131,7 +120,7 @@ async def test_a_stream_that_cannot_be_held_is_denied(name, upstream):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_is_litellms_by_name_and_by_kind(name):
-    ways = getattr(litellm, name), getattr(PolicyClient(decides(permit())), name)
+    ways = getattr(litellm, name), getattr(PolicyClient(point(permit())), name)
     assert len({inspect.iscoroutinefunction(one) for one in ways}) == 1
     assert getattr(checkrein_litellm, name).__doc__
 
@@ -177,7 +166,7 @@ def test_without_settings_nothing_is_called(upstream, monkeypatch):
 
 
 def test_what_governs_can_be_a_client_or_what_decides():
-    client = PolicyClient(decides(permit()))
+    client = PolicyClient(point(permit()))
     sdk.install(client)
     assert sdk._client() is client
     with pytest.raises(TypeError, match="governs nothing"):
@@ -190,7 +179,7 @@ def test_the_settings_are_read_once_by_however_many_threads(monkeypatch):
 
     def from_settings() -> EnforcementPoint:
         built.append(1)
-        return decides(permit())
+        return point(permit())
 
     monkeypatch.setattr(EnforcementPoint, "from_settings", from_settings)
     threads = [threading.Thread(target=sdk._client) for _ in range(16)]
@@ -204,13 +193,13 @@ def test_the_settings_are_read_once_by_however_many_threads(monkeypatch):
 async def test_an_answer_that_is_to_be_kept_nowhere_is_denied_where_a_cache_has_it(upstream, monkeypatch):
     monkeypatch.setattr(litellm, "cache", litellm.Cache(type="local"))
     keep = permit(obligation("no_store"))
-    sdk.install(decides(lambda request: keep if request.stage is Stage.POST_COMPLETION else permit()))
+    sdk.install(point(lambda request: keep if request.stage is Stage.POST_COMPLETION else permit()))
     for stream in (False, True):
         with pytest.raises(CallDenied) as denied:
             list(await called("completion", upstream, stream=stream))
         assert denied.value.code == "obligation_failed"
     assert await called("completion", upstream, cache={"no-store": True})
-    sdk.install(decides(keep))
+    sdk.install(point(keep))
     assert await called("completion", upstream)
 
 
@@ -220,7 +209,7 @@ async def test_somebody_elses_guardrail_is_not_gone_around(upstream, monkeypatch
             raise litellm.exceptions.GuardrailRaisedException("other", "no")
 
     monkeypatch.setattr(litellm, "callbacks", [Guardrail()])
-    sdk.install(decides(permit()))
+    sdk.install(point(permit()))
     with pytest.raises(litellm.exceptions.GuardrailRaisedException):
         await called("acompletion", upstream, fallbacks=["openai/b"])
     assert upstream.requests == []
@@ -228,9 +217,9 @@ async def test_somebody_elses_guardrail_is_not_gone_around(upstream, monkeypatch
 
 async def test_the_name_of_a_file_is_read_and_cannot_be_changed(upstream):
     named = (f"about {SSN}.wav", b"RIFF", "audio/wav")
-    sdk.install(decides(permit()))
+    sdk.install(point(permit()))
     await called("atranscription", upstream, file=named)
-    sdk.install(decides(lambda request: REDACT if request.stage is Stage.PRE_PROMPT else permit()))
+    sdk.install(point(lambda request: REDACT if request.stage is Stage.PRE_PROMPT else permit()))
     with pytest.raises(CallDenied) as denied:
         await called("atranscription", upstream, file=named)
     assert denied.value.code == "obligation_failed"

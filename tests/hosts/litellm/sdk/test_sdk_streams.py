@@ -8,22 +8,15 @@ from typing import Any
 
 import litellm
 import pytest
+from governed_calls import CALLING, REDACT, REDACTED, SSN, WAYS, point, said, text_of
 
-from checkrein import EnforcementPoint, Settings, Stage
-from checkrein.testing import Failure, StaticEngine, Upstream, capture_decisions, deny, obligation, permit
+from checkrein import Stage
+from checkrein.testing import Failure, Upstream, capture_decisions, deny, obligation, permit
 from checkrein_litellm import AnswerWithheldError, CallDenied, PolicyClient
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*ReadOnly.*:UserWarning"),
-    pytest.mark.usefixtures("own_clients"),
-]
+pytestmark = CALLING
 
-SSN = "123-45-6789"
-REDACTED = "[REDACTED:us_ssn]"
-SYNC_AND_ASYNC = pytest.mark.parametrize("way", ["sync", "async"])
 WINDOW = {"stream": {"mode": "window"}}
-REDACT = permit(obligation("redact", types=["us_ssn"]))
 LONG = "".join(f"word {number} " for number in range(300))
 
 
@@ -34,10 +27,8 @@ def upstream():
 
 
 def governed(answer: Any, **settings: Any) -> PolicyClient:
-    read = {"detectors": {"post_completion": ["us_ssn"]}, **settings}
-    engine = StaticEngine({**dict.fromkeys(Stage, permit()), Stage.POST_COMPLETION: answer})
-    pep = EnforcementPoint(engine, Settings.model_validate(read), record=lambda _: None)
-    return PolicyClient(pep)
+    answers = {**dict.fromkeys(Stage, permit()), Stage.POST_COMPLETION: answer}
+    return PolicyClient(point(answers, {"detectors": {"post_completion": ["us_ssn"]}, **settings}))
 
 
 class Read:
@@ -67,15 +58,10 @@ class Read:
             await self.stream.aclose()
 
 
-def text_of(chunk: Any) -> str:
-    return "".join(choice.delta.content or "" for choice in chunk.choices)
-
-
 async def streamed(client: PolicyClient, way: str, upstream: Upstream, **more: Any) -> Read:
-    messages = [{"role": "user", "content": "hello"}]
     given = {
         "model": "openai/gpt-4o",
-        "messages": messages,
+        "messages": said("hello"),
         "api_base": upstream.url,
         "api_key": "k",
         "stream": True,
@@ -85,7 +71,7 @@ async def streamed(client: PolicyClient, way: str, upstream: Upstream, **more: A
     return Read(client.completion(**given) if way == "sync" else await client.acompletion(**given), way)
 
 
-@SYNC_AND_ASYNC
+@WAYS
 async def test_in_a_window_text_leaves_before_the_end(way, upstream):
     upstream.reply = LONG
     upstream.pause_after(500)
@@ -97,7 +83,7 @@ async def test_in_a_window_text_leaves_before_the_end(way, upstream):
     assert text_of(first) + await reader.text() == LONG
 
 
-@SYNC_AND_ASYNC
+@WAYS
 async def test_held_nothing_leaves_before_the_end(way, upstream):
     upstream.reply = LONG
     reader = await streamed(governed(permit()), way, upstream)
@@ -106,7 +92,7 @@ async def test_held_nothing_leaves_before_the_end(way, upstream):
     assert upstream.completed == 1
 
 
-@SYNC_AND_ASYNC
+@WAYS
 @pytest.mark.parametrize("size", [4, 40])
 async def test_what_stands_across_pieces_is_taken_out_in_a_window(way, size, upstream):
     upstream.chunk_size = size
@@ -120,7 +106,7 @@ async def test_what_stands_across_pieces_is_taken_out_in_a_window(way, size, ups
     assert chunks[-1].choices[0].finish_reason == "stop"
 
 
-@SYNC_AND_ASYNC
+@WAYS
 async def test_a_denial_in_a_window_ends_the_stream_before_what_is_denied(way, upstream):
     def answer(request):
         found = request.document["context"]["findings"]
@@ -141,7 +127,7 @@ async def test_a_denial_in_a_window_ends_the_stream_before_what_is_denied(way, u
     assert await reader.all() == []
 
 
-@SYNC_AND_ASYNC
+@WAYS
 async def test_a_denial_after_text_has_left_is_never_told_in_a_reply(way, upstream):
     def answer(request):
         return deny("leak") if request.document["context"]["findings"] else permit()
@@ -152,14 +138,14 @@ async def test_a_denial_after_text_has_left_is_never_told_in_a_reply(way, upstre
         await reader.text()
 
 
-@SYNC_AND_ASYNC
+@WAYS
 async def test_a_replacement_in_a_window_stands_for_everything(way, upstream):
     upstream.reply = LONG
     reader = await streamed(governed(permit(obligation("replace", text="withheld")), **WINDOW), way, upstream)
     assert await reader.text() == "withheld"
 
 
-@SYNC_AND_ASYNC
+@WAYS
 async def test_several_choices_keep_their_texts_in_a_window(way, upstream):
     upstream.reply = {"choices": [f"{LONG}{SSN}", f"second {LONG}"]}
     reader = await streamed(governed(REDACT, **WINDOW), way, upstream, n=2)
@@ -170,7 +156,7 @@ async def test_several_choices_keep_their_texts_in_a_window(way, upstream):
     assert texts == {0: f"{LONG}{REDACTED}", 1: f"second {LONG}"}
 
 
-@SYNC_AND_ASYNC
+@WAYS
 async def test_calls_of_tools_wait_for_the_end_of_a_window_and_are_changed(way, upstream):
     call = {"name": "send", "arguments": {"text": f"it is {SSN}"}}
     upstream.reply = {"text": LONG, "tool_calls": [call]}
@@ -183,7 +169,7 @@ async def test_calls_of_tools_wait_for_the_end_of_a_window_and_are_changed(way, 
     assert SSN not in repr(chunks)
 
 
-@SYNC_AND_ASYNC
+@WAYS
 @pytest.mark.parametrize("mode", ["hold", "window"])
 async def test_monitoring_lets_everything_pass_along_as_it_comes(way, mode, upstream):
     upstream.reply = f"{LONG}{SSN}"
@@ -199,7 +185,7 @@ async def test_monitoring_lets_everything_pass_along_as_it_comes(way, mode, upst
     assert decisions[-1].document["context"]["completion"]["text"] == upstream.reply
 
 
-@SYNC_AND_ASYNC
+@WAYS
 @pytest.mark.parametrize("mode", ["hold", "window"])
 async def test_a_stream_over_the_limit_is_denied(way, mode, upstream):
     upstream.reply = LONG
@@ -210,7 +196,7 @@ async def test_a_stream_over_the_limit_is_denied(way, mode, upstream):
     assert denied.value.code == "limit.text"
 
 
-@SYNC_AND_ASYNC
+@WAYS
 async def test_a_broken_stream_gives_nothing_of_itself_away(way, upstream):
     upstream.reply = f"it is {SSN} {LONG}"
     upstream.hang_up_after(8)
@@ -224,7 +210,7 @@ async def test_a_broken_stream_gives_nothing_of_itself_away(way, upstream):
     assert await reader.all() == []
 
 
-@SYNC_AND_ASYNC
+@WAYS
 async def test_an_error_that_quotes_the_answer_is_withheld(way, upstream):
     upstream.reply = "secret" * 300
     upstream.chunk_size = 6
@@ -235,14 +221,14 @@ async def test_an_error_that_quotes_the_answer_is_withheld(way, upstream):
     assert failed.value.__context__ is None
 
 
-@SYNC_AND_ASYNC
+@WAYS
 async def test_a_failure_before_the_first_piece_reaches_the_caller(way, upstream):
     upstream.reply = Failure(503)
     with pytest.raises(litellm.ServiceUnavailableError):
         await (await streamed(governed(permit()), way, upstream)).all()
 
 
-@SYNC_AND_ASYNC
+@WAYS
 async def test_a_closed_stream_gives_nothing_more(way, upstream):
     upstream.reply = LONG
     reader = await streamed(governed(permit(), **WINDOW), way, upstream)
@@ -252,7 +238,7 @@ async def test_a_closed_stream_gives_nothing_more(way, upstream):
     await reader.close()
 
 
-@SYNC_AND_ASYNC
+@WAYS
 async def test_a_whole_answer_of_a_stream_is_judged_as_one(way, upstream):
     upstream.reply = f"it is {SSN}"
     client = governed(REDACT)
@@ -264,7 +250,7 @@ async def test_a_whole_answer_of_a_stream_is_judged_as_one(way, upstream):
         assert answer.choices[0].message.content == f"it is {REDACTED}"
 
 
-@SYNC_AND_ASYNC
+@WAYS
 @pytest.mark.parametrize("mode", ["hold", "window"])
 async def test_streams_of_the_responses_api_are_held(way, mode, upstream):
     upstream.reply = f"it is {SSN}"
@@ -301,7 +287,7 @@ async def test_streams_of_messages_are_held(mode, upstream):
     async def text(client):
         stream = await client.anthropic_messages(
             model="anthropic/claude-sonnet-4-5",
-            messages=[{"role": "user", "content": "hi"}],
+            messages=said("hi"),
             max_tokens=99,
             stream=True,
             api_base=upstream.url.removesuffix("/v1"),
@@ -319,7 +305,7 @@ async def test_streams_of_messages_are_held(mode, upstream):
     assert replied.startswith("denied by policy: no")
 
 
-@SYNC_AND_ASYNC
+@WAYS
 @pytest.mark.usefixtures("swept")
 @pytest.mark.parametrize("mode", ["hold", "window"])
 async def test_streams_of_text_completions_are_held(way, mode, upstream):
@@ -351,7 +337,7 @@ async def test_the_provider_of_a_denied_stream_is_read_no_further(upstream):
     try:
         stream = await governed(answer, **WINDOW).anthropic_messages(
             model="anthropic/claude-sonnet-4-5",
-            messages=[{"role": "user", "content": "hi"}],
+            messages=said("hi"),
             max_tokens=99,
             stream=True,
             api_base=upstream.url.removesuffix("/v1"),
