@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from governed_calls import LITELLMS_OWN_WARNINGS, SSN, point, said
 from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
@@ -21,12 +22,8 @@ from checkrein_litellm.streams.last_frame import denial_frame
 from checkrein_litellm.streams.reply import reply_stream
 from checkrein_litellm.streams.sse import DONE, FrameReader
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*ReadOnly.*:UserWarning"),
-]
+pytestmark = LITELLMS_OWN_WARNINGS
 
-SSN = "123-45-6789"
 LONG = "".join(f"word {number} " for number in range(200))
 PATHS = {
     "chat": "/v1/chat/completions",
@@ -218,13 +215,13 @@ async def test_what_left_before_a_denial_in_one_piece_is_read_outside_of_the_pro
     def answer(request):
         return deny("leak") if request.document["context"].get("findings") else permit()
 
-    engine = StaticEngine({**dict.fromkeys(Stage, permit()), Stage.POST_COMPLETION: answer})
-    read = {"detectors": {"post_completion": ["us_ssn"]}, "stream": {"mode": "window"}}
-    client = PolicyClient(EnforcementPoint(engine, Settings.model_validate(read), record=lambda _: None))
+    answers = {**dict.fromkeys(Stage, permit()), Stage.POST_COMPLETION: answer}
+    settings = {"detectors": {"post_completion": ["us_ssn"]}, "stream": {"mode": "window"}}
+    client = PolicyClient(point(answers, settings))
     with Upstream(f"{LONG}{LONG}it is {SSN} {LONG}") as upstream:
         stream = await client.anthropic_messages(
             model="anthropic/claude-3-5-sonnet-20241022",
-            messages=[{"role": "user", "content": "hi"}],
+            messages=said("hi"),
             max_tokens=50,
             stream=True,
             api_base=upstream.url.removesuffix("/v1"),
@@ -238,6 +235,6 @@ async def test_what_left_before_a_denial_in_one_piece_is_read_outside_of_the_pro
             failed = error
         await stream.aclose()
     assert denial_from(failed).reasons == ("leak",)
-    said = "".join(one.data.get("delta", {}).get("text", "") for one in frames(read))
-    assert f"{LONG}{LONG}it is ".startswith(said)
-    assert len(said) == failed.decision.document["context"]["released"]
+    left = "".join(one.data.get("delta", {}).get("text", "") for one in frames(read))
+    assert f"{LONG}{LONG}it is ".startswith(left)
+    assert len(left) == failed.decision.document["context"]["released"]
