@@ -16,7 +16,7 @@ from checkrein.loading import LoadedSettings
 from checkrein.outcome import Outcome, conclude
 from checkrein.vocabulary import AccessRequest, Entity, Origin, Segment, Stage
 
-from .records import Record
+from .records import Record, listed, mapping
 
 __all__ = ["Again", "ask_again"]
 
@@ -193,19 +193,19 @@ def _differences(
     now = str(outcome.failure or outcome.effect)
     if then != now:
         yield f"answer: {then} then, {now} now"
-    codes_then = {str(one.get("code")) for one in _listed(record, "reasons")} - _OWN_REASONS
+    codes_then = {str(one.get("code")) for one in listed(record, "reasons")} - _OWN_REASONS
     codes_now = {one.code for one in outcome.reasons}
     for code in sorted(codes_now - codes_then):
         yield f"reason {code}: only now"
     for code in sorted(codes_then - codes_now):
         yield f"reason {code}: only then"
     # What earlier hops of a route bound the call to stands in the record as well, before its own.
-    bound_then, bound_now = Counter(_bound(_listed(record, "obligations"))), Counter(_bound(obligations))
+    bound_then, bound_now = Counter(_bound(listed(record, "obligations"))), Counter(_bound(obligations))
     for one in bound_now - bound_then:
         yield f"obligation {one}: only now"
     for one in bound_then - bound_now:
         yield f"obligation {one}: only then"
-    revisions = {str(one.get("engine")): one.get("revision") for one in _listed(record, "answers")}
+    revisions = {str(one.get("engine")): one.get("revision") for one in listed(record, "answers")}
     for answer in judgement.answers:
         if answer.engine not in revisions:
             yield f"engine {answer.engine}: asked only now"
@@ -215,11 +215,5 @@ def _differences(
 
 def _bound(obligations: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for one in obligations:
-        properties = one.get("properties")
-        shown = dict(properties) if isinstance(properties, Mapping) else {}
-        yield f"{one.get('type')} {json.dumps(shown, sort_keys=True, default=str)}"
-
-
-def _listed(record: Record, key: str) -> list[Mapping[str, Any]]:
-    value = record.get(key)
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+        properties = dict(mapping(one.get("properties")))
+        yield f"{one.get('type')} {json.dumps(properties, sort_keys=True, default=str)}"

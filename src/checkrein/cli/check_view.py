@@ -11,7 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from .check import Report, where
-from .render import BAD, FAINT, GOOD, WARNING, counted, field_grid, joined, plain, section
+from .render import BAD, FAINT, GOOD, WARNING, counted, field_grid, joined, plain, section, state_grid
 
 __all__ = ["render", "render_endpoints", "render_probes"]
 
@@ -119,10 +119,7 @@ def _mode_style(mode: str) -> str:
 
 
 def _stages(stages: Iterable[Report]) -> Table:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid = state_grid()
     for stage in stages:
         if stage["state"] == "checked":
             mode = plain(stage["mode"], _mode_style(stage["mode"]))
@@ -159,10 +156,7 @@ def render_endpoints(results: Sequence[Any]) -> Iterator[RenderableType]:
     """
     if not results:
         return
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid = state_grid()
     for result in results:
         word = plain("allow", WARNING) if result.allowed else plain("deny", GOOD)
         told = (
@@ -181,10 +175,7 @@ def render_probes(results: Sequence[Any], title: str) -> Iterator[RenderableType
         results: each with `stage`, `what`, `ok` and `detail`.
         title: what they were fired at.
     """
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid = state_grid()
     for result in results:
         mark = plain("ok", GOOD) if result.ok else plain("FAILED", BAD)
         told = plain(result.what)

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .render import BAD, FAINT, GOOD, WARNING, counted, field_grid, indented, plain, section
+from .render import BAD, FAINT, GOOD, WARNING, counted, field_grid, indented, plain, section, state_grid
 
 __all__ = ["render"]
 
@@ -98,10 +98,7 @@ def _size(measured: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _says(measured: Sequence[Mapping[str, Any]]) -> Table:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid = state_grid()
     for one in measured:
         passed = plain(f"{one['passed']} of {one['asked']} scenarios", BAD if one["failed"] else GOOD)
         lacking = [f"not: {each}" for each in one["cannot_say"]] or ["everything that the pack decides"]

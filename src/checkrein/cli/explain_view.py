@@ -1,164 +1,22 @@
-"""How `checkrein explain` looks: what may be shown of a record, as JSON values and for people."""
+"""How `checkrein explain` looks for people."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from .asking_again import Again
-from .records import Record
+from .explain_report import Told
+from .records import mapping
 from .render import BAD, FAINT, GOOD, WARNING, counted, field_grid, indented, plain, section
 
-__all__ = ["Told", "again", "render", "report"]
+__all__ = ["render"]
 
-Told = dict[str, Any]
-"""JSON values: what `--json` prints as it is, and what the view is made from."""
-
-# Facts of the context that are shown as they are; whatever else stands in a record could be text.
-_FACTS: Final = (
-    "operation", "model", "tools", "tokens", "estimated", "usage", "finish_reason", "partial", "released",
-    "approval", "uninspected", "candidates", "identity", "supported_obligations", "environment", "omitted",
-)  # fmt: skip
-_TEXTS: Final = ("prompt", "completion", "result")
-_TEXT_FACTS: Final = ("length", "words", "code", "partial", "finish_reason")
 _LONGEST: Final = 512
 _MOST_PLACES: Final = 3
-
-
-def report(record: Record) -> Told:
-    """What a record without text says, as JSON values of known keys alone.
-
-    Args:
-        record: from a file: whatever is not of the expected shape is left out.
-    """
-    given = _mapping(record.get("input"))
-    context = _mapping(given.get("context"))
-    stage = str(record.get("stage") or given.get("stage") or "unknown")
-    return {
-        "decision_id": record.get("decision_id"),
-        "call_id": record.get("call_id"),
-        "attempt": record.get("attempt"),
-        "timestamp": record.get("timestamp"),
-        "stage": stage,
-        "outcome": _outcome(record),
-        "permitted": record.get("permitted"),
-        "enforced": record.get("enforced"),
-        "failed_open": record.get("failed_open"),
-        "effect": record.get("effect"),
-        "failure": record.get("failure"),
-        "subject": _entity(given.get("subject")),
-        "action": _mapping(given.get("action")).get("name"),
-        "resource": _entity(given.get("resource")),
-        "text": {key: _text(context[key]) for key in _TEXTS if isinstance(context.get(key), Mapping)},
-        "tool": _tool(context.get("tool")),
-        "findings": _findings(context.get("findings")),
-        "facts": {key: context[key] for key in _FACTS if key in context},
-        "answers": [{**_answer(one), "stage": stage} for one in _listed(record, "answers")],
-        "reasons": [
-            _picked(one, ("code", "message", "message_masked")) for one in _listed(record, "reasons")
-        ],
-        "obligations": [
-            _picked(one, ("type", "properties", "id", "state")) for one in _listed(record, "obligations")
-        ],
-        "changes": dict(_mapping(record.get("changes"))),
-        "candidates": [
-            _picked(one, ("id", "deployment", "permitted", "codes", "enforced"))
-            for one in _listed(record, "candidates")
-        ],
-        "settings_revision": record.get("settings_revision"),
-    }
-
-
-def again(asked: Again, locate: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Told:
-    """What came of asking again, as JSON values."""
-    if asked.outcome is None:
-        return {"asked": False, "why_not": asked.why_not}
-    answers: list[Told] = []
-    for one in asked.answers:
-        answer: Told = {
-            "engine": one.engine,
-            "effect": one.effect,
-            "cause": one.cause,
-            "detail": one.detail,
-            "policy_ids": [*one.policy_ids],
-            "revision": one.revision,
-        }
-        answers.append({**answer, **locate(answer)})
-    return {
-        "asked": True,
-        "permitted": asked.outcome.permitted,
-        "effect": asked.outcome.effect,
-        "failure": asked.outcome.failure,
-        # A policy that is asked about the text itself could repeat it in a message.
-        "reasons": [one.code for one in asked.outcome.reasons],
-        "obligations": [one["type"] for one in asked.obligations],
-        "answers": answers,
-        "differences": [*asked.differences],
-    }
-
-
-def _outcome(record: Record) -> str:
-    if record.get("failed_open"):
-        return "failed open"
-    if record.get("enforced"):
-        return "permitted" if record.get("permitted") else "denied"
-    return "permitted (monitor)" if record.get("permitted") else "would deny (monitor)"
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _listed(record: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    value = record.get(key)
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
-
-
-def _picked(value: Mapping[str, Any], keys: tuple[str, ...]) -> Told:
-    return {key: value[key] for key in keys if key in value}
-
-
-def _entity(value: Any) -> Told:
-    return _picked(_mapping(value), ("type", "id", "properties"))
-
-
-def _answer(answer: Mapping[str, Any]) -> Told:
-    keys = ("engine", "effect", "cause", "detail", "detail_masked", "revision", "cached", "duration_us")
-    ids = answer.get("policy_ids")
-    return {**_picked(answer, keys), "policy_ids": [str(one) for one in ids] if isinstance(ids, list) else []}
-
-
-def _text(facts: Mapping[str, Any]) -> Told:
-    segments = _listed(facts, "segments")
-    return {
-        **_picked(facts, _TEXT_FACTS),
-        "segments": dict(Counter(str(one.get("origin")) for one in segments)),
-        "current": sum(1 for one in segments if one.get("current") is True),
-    }
-
-
-def _tool(value: Any) -> Told:
-    tool = _mapping(value)
-    names = _mapping(tool.get("arguments")).get("names")
-    argued = {"arguments": [str(one) for one in names]} if isinstance(names, list) else {}
-    return {**_picked(tool, ("name", "call_id")), **argued}
-
-
-def _findings(value: Any) -> list[Told]:
-    found = Counter(
-        (str(one.get("type")), str(one.get("origin")), one.get("current") is True)
-        for one in (value if isinstance(value, list) else ())
-        if isinstance(one, Mapping)
-    )
-    return [
-        {"type": kind, "origin": origin, "current": current, "count": count}
-        for (kind, origin, current), count in sorted(found.items())
-    ]
 
 
 def render(told: Told, *, first: bool) -> Iterator[RenderableType]:
@@ -206,7 +64,7 @@ def _facts(told: Told) -> Iterator[tuple[str, RenderableType]]:
         entity = told[key]
         if entity:
             name = f"{entity.get('type')}:{entity.get('id')}"
-            properties = _mapping(entity.get("properties"))
+            properties = mapping(entity.get("properties"))
             yield key, plain(name) + plain(f"  {_pairs(properties)}" if properties else "", FAINT)
     if told["action"]:
         yield "action", plain(told["action"])
@@ -250,7 +108,7 @@ def _details(answer: Mapping[str, Any]) -> Iterator[tuple[str, RenderableType]]:
         yield "detail", plain(answer["detail"])
     if answer.get("entrypoint"):
         yield "asked", plain(answer["entrypoint"])
-    places = _mapping(answer.get("places"))
+    places = mapping(answer.get("places"))
     at = "begins at " if answer.get("places_are") == "first definitions" else ""
     for number, policy in enumerate(answer.get("policy_ids", ())):
         place = places.get(policy)
@@ -290,7 +148,7 @@ def _why(told: Told) -> Iterator[tuple[str, RenderableType]]:
         yield "reasons", plain("none given", FAINT)
     for number, one in enumerate(told["obligations"]):
         state = str(one.get("state"))
-        words = plain(f"{one.get('type')} {_pairs(_mapping(one.get('properties')))}".strip())
+        words = plain(f"{one.get('type')} {_pairs(mapping(one.get('properties')))}".strip())
         words += plain(f"  {state}", {"done": GOOD, "failed": BAD}.get(state, WARNING))
         yield "obligations" if number == 0 else "", words
     if told["changes"]:

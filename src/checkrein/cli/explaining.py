@@ -18,7 +18,7 @@ from checkrein.obligations import allowed_at
 from checkrein.strict import StrictModel
 from checkrein.vocabulary import AccessRequest, Entity, Origin, Segment, Stage
 
-from . import explain_view
+from . import explain_report, explain_view
 from .asking_again import ask_again
 from .common import USAGE, AsJson, Config, fail, loaded_from
 from .places import Places
@@ -115,7 +115,7 @@ def _told(value: Mapping[str, Any], loaded: LoadedSettings | None) -> list[dict[
         return [_report(record_of(decision), places, "now") for decision in _decided(value, loaded)]
     told = _report(without_text(value), places, "recorded")
     if loaded is not None and places is not None:
-        told["again"] = explain_view.again(ask_again(value, loaded), places.of_answer)
+        told["again"] = explain_report.again(ask_again(value, loaded), places.of_answer)
     return [told]
 
 
@@ -201,7 +201,7 @@ def _segments(stage: Stage, context: Mapping[str, Any]) -> tuple[Segment, ...]:
 
 
 def _report(record: Record, places: Places | None, when: str) -> dict[str, Any]:
-    told = explain_view.report(record)
+    told = explain_report.report(record)
     told["when"] = when
     if places is not None:
         told["reasons"] = [

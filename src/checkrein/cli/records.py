@@ -15,7 +15,17 @@ from checkrein.decision_log.masking import Masking
 from checkrein.decision_log.recording import concluded, stamped
 from checkrein.vocabulary import Origin, Segment
 
-__all__ = ["MOST", "Record", "find_records", "is_record", "parsed", "record_of", "without_text"]
+__all__ = [
+    "MOST",
+    "Record",
+    "find_records",
+    "is_record",
+    "listed",
+    "mapping",
+    "parsed",
+    "record_of",
+    "without_text",
+]
 
 Record = Mapping[str, Any]
 """A decision as the log has it; it comes from a file: nothing about its shape is certain."""
@@ -34,6 +44,17 @@ def is_record(value: Any) -> bool:
         and isinstance(value.get("decision_id"), str)
         and isinstance(value.get("permitted"), bool)
     )
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The value if it is a mapping, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def listed(record: Record, key: str) -> list[Mapping[str, Any]]:
+    """The mappings in a list of a record."""
+    value = record.get(key)
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
 
 
 def parsed(content: bytes) -> Any:
@@ -103,8 +124,7 @@ def without_text(record: Record) -> Record:
     Args:
         record: one of any content; what repeats text that stands in it is hidden as well.
     """
-    given = record.get("input")
-    document = given if isinstance(given, Mapping) else {}
+    document = mapping(record.get("input"))
     context = document.get("context")
     if not isinstance(context, Mapping):
         return record

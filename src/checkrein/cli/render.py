@@ -28,6 +28,7 @@ __all__ = [
     "print_json",
     "section",
     "show",
+    "state_grid",
 ]
 
 GOOD: Final = "green"
@@ -102,6 +103,15 @@ def field_grid(rows: Iterable[tuple[str, RenderableType]], width: int = 12) -> T
     grid.add_column(overflow="fold")
     for label, value in rows:
         grid.add_row(label, value)
+    return grid
+
+
+def state_grid() -> Table:
+    """A grid of names, the state of each, and what that means; the last takes the lines that it needs."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
     return grid
 
 
