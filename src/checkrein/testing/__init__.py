@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .capture import capture_decisions
 from .engines import FailingEngine, StaticEngine, deny, not_applicable, obligation, permit
-from .serving import Failure, UpstreamRequest
+from .exchange import Failure, UpstreamRequest
 from .upstream import Upstream
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The transport of the test upstream: connections, framing, counting, cutting and holding."""
+"""The transport of the test upstream: connections, framing, cutting and holding."""
 
 from __future__ import annotations
 
@@ -7,103 +7,18 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from time import monotonic
 from typing import Any, Final
 
-__all__ = ["Failure", "Server", "Traffic", "UpstreamRequest", "failure"]
+from .exchange import Answer, Failure, UpstreamRequest, failure
+from .traffic import Traffic
+
+__all__ = ["Server"]
 
 _MAX_BODY: Final = 16 * 1024 * 1024
 _MAX_DIGITS: Final = len(str(_MAX_BODY))
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A reply that is an HTTP error.
-
-    Args:
-        status: the status code, for instance 503.
-        body: the JSON body; by default an error in OpenAI's shape.
-        headers: further headers, for instance `{"retry-after": "0"}`.
-    """
-
-    status: int = 500
-    body: Mapping[str, Any] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpstreamRequest:
-    """A request that reached the upstream.
-
-    Args:
-        path: for instance `/v1/chat/completions`, with its query if it has one.
-        body: the JSON object that was sent; empty when it was none.
-        headers: by lower-case name.
-        raw: the body as it came.
-    """
-
-    path: str
-    body: Mapping[str, Any] = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
-    raw: bytes = field(repr=False)
-
-
-Answer = Failure | bytes | dict[str, Any] | Iterator[dict[str, Any]]
-
-
-def failure(status: int, message: str) -> Failure:
-    """An error in OpenAI's shape."""
-    code = {401: "invalid_api_key", 404: "not_found", 429: "rate_limit_exceeded"}.get(status)
-    kind = "server_error" if status >= 500 else "invalid_request_error"  # noqa: PLR2004 -- HTTP's own number
-    return Failure(status, {"error": {"message": message, "type": kind, "param": None, "code": code}})
-
-
-class Traffic:
-    """What came and went, and how answers are let out; shared by all connections."""
-
-    def __init__(self) -> None:
-        self.changed = threading.Condition()
-        self.answering = 0
-        self.cut_after: int | None = None
-        self.pause_after: int | None = None
-        self.resumed = threading.Event()
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget the requests and count from zero."""
-        with self.changed:
-            self.requests: list[UpstreamRequest] = []
-            self.completed = self.aborted = self.chunks = 0
-
-    def remember(self, request: UpstreamRequest) -> None:
-        """Keep a request."""
-        with self.changed:
-            self.requests.append(request)
-
-    def count(self, *, chunks: int = 0, completed: int = 0) -> None:
-        """Count before writing: whoever has an answer finds it counted."""
-        with self.changed:
-            self.chunks += chunks
-            self.completed += completed
-
-    @contextmanager
-    def one_answer(self) -> Iterator[None]:
-        """An answer on its way; a client that leaves meanwhile is counted."""
-        with self.changed:
-            self.answering += 1
-        try:
-            yield
-        except OSError:
-            with self.changed:
-                self.aborted += 1
-            raise
-        finally:
-            with self.changed:
-                self.answering -= 1
-                self.changed.notify_all()
 
 
 class Server(socketserver.TCPServer):

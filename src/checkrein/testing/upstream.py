@@ -9,10 +9,12 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from .completions import InvalidRequestError, Message, chat, complete, embed, read_reply, strings_of
+from .exchange import Answer, Failure, UpstreamRequest, failure
 from .media import draw, moderate, rerank, speak, transcribe
 from .messages import count_message_tokens, generate_content, message, stream_content
 from .responses import respond
-from .serving import Answer, Failure, Server, Traffic, UpstreamRequest, failure
+from .serving import Server
+from .traffic import Traffic
 
 __all__ = ["Upstream"]
 
