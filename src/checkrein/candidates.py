@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter_ns
-from typing import Any, Final
+from typing import Any
 
 from .combining import Ask, Judgement, Node
 from .concluding import UNASKED, Concluder, rejected
@@ -15,15 +15,13 @@ from .document import EvaluationRequest, with_resource
 from .engine import BatchingEngine, PolicyEngine
 from .errors import EngineFailure, FailureCause, RequestError
 from .flow import Flow, Step
-from .ids import new_id
+from .ids import with_call_id
 from .modes import stands
 from .obligations import ObligationProblem
 from .outcome import Outcome
 from .vocabulary import AccessRequest, Effect, Entity, Reason, Verdict
 
 __all__ = ["AskMany", "choose", "folded", "judge_each", "together"]
-
-_OUTAGES: Final = frozenset({FailureCause.TIMEOUT, FailureCause.UNREACHABLE})
 
 
 def choose(core: Concluder, request: AccessRequest, candidates: Sequence[Entity]) -> Flow[Decision]:
@@ -34,7 +32,7 @@ def choose(core: Concluder, request: AccessRequest, candidates: Sequence[Entity]
         request: the question.
         candidates: what takes its resource's place.
     """
-    request = request if request.call_id else replace(request, call_id=new_id())
+    request = with_call_id(request)
     started = perf_counter_ns()
     if core.log is not None and not core.log.reserve():
         decision = core.no_room(request, (), started)
@@ -52,16 +50,13 @@ def choose(core: Concluder, request: AccessRequest, candidates: Sequence[Entity]
         sound = [one for one in each if isinstance(one, EvaluationRequest)]
         covered = core.node.covers(request.stage)
         judgements = iter((yield from judge_each(core.node, sound)) if covered else [UNASKED] * len(sound))
-        judged = [
-            (UNASKED, one) if isinstance(one, Outcome) else core.concluded(next(judgements), request.stage)
-            for one in each
+        asked = [UNASKED if isinstance(one, Outcome) else next(judgements) for one in each]
+        outcomes = [
+            one if isinstance(one, Outcome) else core.concluded(judgement, request.stage)
+            for one, judgement in zip(each, asked, strict=True)
         ]
-        weighed = [
-            _weighed(core, request, one, *conclusion)
-            for one, conclusion in zip(candidates, judged, strict=True)
-        ]
-        outcome = together(weighed, [outcome for _, outcome in judged])
-        asked = [judgement for judgement, _ in judged]
+        weighed = [_weighed(core, request, *one) for one in zip(candidates, asked, outcomes, strict=True)]
+        outcome = together(weighed, outcomes)
         judgement = Judgement(effect=outcome.effect, answers=folded(asked))
         seen = None if isinstance(evaluation, Outcome) else evaluation
         decision = core.finish(request, seen, judgement, outcome, (), started).decision
@@ -97,7 +92,7 @@ def _weighed(
         try:
             core.merged(request, judgement.obligations)
         except ObligationProblem as problem:
-            permitted, reasons = False, (Reason(code=problem.code, message=problem.detail), *reasons)
+            permitted, reasons = False, (problem.reason, *reasons)
     codes = [reason.code for reason in reasons]
     enforced = stands(core.settings.enforcement, request.stage, request.subject, codes)
     return Candidate(resource=resource, permitted=permitted, enforced=enforced, reasons=reasons)
@@ -120,7 +115,7 @@ class AskMany:
                 answers.append(self.engine.evaluate(request))
             except Exception as error:  # noqa: BLE001 -- the flow that asked decides
                 answers.append(error)
-                if self.engine.remote and isinstance(error, EngineFailure) and error.cause in _OUTAGES:
+                if self.engine.remote and isinstance(error, EngineFailure) and error.cause.is_outage:
                     # Who is away for one question is away for all: one deadline is waited for, not many.
                     answers += [error] * (len(self.requests) - len(answers))
                     break

@@ -78,7 +78,7 @@ class Concluder:
                 return self.finish(request, None, judgement, evaluation, carried, started)
             if self.node.covers(request.stage):
                 judgement = yield from self.node.judge(evaluation)
-            judgement, outcome = self.concluded(judgement, request.stage)
+            outcome = self.concluded(judgement, request.stage)
             return self.finish(request, evaluation, judgement, outcome, carried, started)
         except BaseException:
             if self.log is not None:
@@ -97,13 +97,12 @@ class Concluder:
             reason = Reason(code=f"failure.{cause}", message=f"`{type(error).__name__}` was raised")
         return Outcome(permitted=False, failure=cause, reasons=(reason,))
 
-    def concluded(self, judgement: Judgement, stage: Stage) -> tuple[Judgement, Outcome]:
+    def concluded(self, judgement: Judgement, stage: Stage) -> Outcome:
         """Read the outcome table, or pass a stage that the settings list as `unchecked`."""
         if self.node.covers(stage):
-            return judgement, conclude(judgement, stage, self.settings.failure.open_on)
+            return conclude(judgement, stage, self.settings.failure.open_on)
         # `require` refused to start unless the settings list the stage; otherwise nothing permits.
-        listed = stage in self.settings.unchecked
-        return judgement, _UNCHECKED if listed else conclude(judgement, stage, {})
+        return _UNCHECKED if stage in self.settings.unchecked else conclude(judgement, stage, {})
 
     def no_room(self, request: AccessRequest, carried: tuple[Obligation, ...], started: int) -> Decision:
         """The denial where a required log has no room for the record."""
@@ -134,7 +133,7 @@ class Concluder:
                 state = Discharge.DONE
             except ObligationProblem as problem:
                 permitted, state = False, Discharge.FAILED
-                reasons = (Reason(code=problem.code, message=problem.detail), *reasons)
+                reasons = (problem.reason, *reasons)
         enforced = stands(
             self.settings.enforcement, request.stage, request.subject, [reason.code for reason in reasons]
         )
@@ -146,7 +145,7 @@ class Concluder:
                     _, changes = self._discharge(evaluation, carried)
                 except ObligationProblem as problem:
                     permitted, enforced, state = False, True, Discharge.FAILED
-                    reasons = (Reason(code=problem.code, message=problem.detail), *reasons)
+                    reasons = (problem.reason, *reasons)
         if obligations and not changes.no_store and any(one.type == "no_store" for one in obligations):
             changes = replace(changes, no_store=True)
         decision = Decision(

@@ -17,7 +17,7 @@ from .decision_log import DecisionLog
 from .engine import PolicyEngine
 from .errors import PolicyDenied, SettingsError
 from .flow import arun, run
-from .ids import new_id
+from .ids import new_id, with_call_id
 from .loading import load
 from .modes import can_stand
 from .outcome import Outcome
@@ -137,7 +137,7 @@ class EnforcementPoint:
             code: the reason's code.
             message: for the operator: no text of the request.
         """
-        request = request if request.call_id else replace(request, call_id=new_id())
+        request = with_call_id(request)
         core, outcome = self._concluder, rejected(code, message)
         return core.record(core.finish(request, None, UNASKED, outcome, (), perf_counter_ns()).decision)
 
@@ -152,7 +152,7 @@ class EnforcementPoint:
         Returns:
             A permit; a denial where the log is required and has no room.
         """
-        request = request if request.call_id else replace(request, call_id=new_id())
+        request = with_call_id(request)
         core, started = self._concluder, perf_counter_ns()
         if self.log is not None and not self.log.reserve():
             return core.record(core.no_room(request, (), started))

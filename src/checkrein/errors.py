@@ -96,6 +96,11 @@ class FailureCause(StrEnum):
 
     __hash__ = str.__hash__
 
+    @property
+    def is_outage(self) -> bool:
+        """Whether the engine was away; nothing else can ever open."""
+        return self in (FailureCause.TIMEOUT, FailureCause.UNREACHABLE)
+
 
 class EngineFailure(CheckreinError):  # noqa: N818 -- an engine's third kind of answer, named so
     """Raised by an engine that has no usable answer.

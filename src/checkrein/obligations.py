@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .vocabulary import Obligation, Stage
+from .vocabulary import Obligation, Reason, Stage
 
 __all__ = ["ObligationProblem", "Plan", "allowed_at", "merge"]
 
@@ -58,6 +58,11 @@ class ObligationProblem(Exception):  # noqa: N818 -- caught by the outcome table
         super().__init__(detail)
         self.code = code
         self.detail = detail
+
+    @property
+    def reason(self) -> Reason:
+        """The reason of the denial that it makes of a permit."""
+        return Reason(code=self.code, message=self.detail)
 
 
 @dataclass(slots=True)

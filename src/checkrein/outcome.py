@@ -11,8 +11,6 @@ from .vocabulary import Effect, Reason, Stage
 
 __all__ = ["Outcome", "conclude"]
 
-_OPENABLE = frozenset({FailureCause.TIMEOUT, FailureCause.UNREACHABLE})
-
 
 class Outcome(NamedTuple):
     """What holds before obligations are looked at.
@@ -48,9 +46,11 @@ def conclude(judgement: Judgement, stage: Stage, open_on: Mapping[Stage, Sequenc
             permitted=False, effect=judgement.effect, reasons=judgement.reasons or (Reason(code=default),)
         )
     if judgement.failures:
-        may_open = _OPENABLE & frozenset(open_on.get(stage, ()))
+        may_open = open_on.get(stage, ())
         closing = [
-            failure for failure in judgement.failures if not (failure.remote and failure.cause in may_open)
+            one
+            for one in judgement.failures
+            if not (one.remote and one.cause.is_outage and one.cause in may_open)
         ]
         cause = (closing or judgement.failures)[0].cause
         reasons = (Reason(code=f"failure.{cause}"), *judgement.reasons)

@@ -4,33 +4,20 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Final
 
 from .errors import MissingExtraError, SettingsError
 
 __all__ = ["available", "load_plugin"]
 
 # Our own plug-ins, and the extra that brings each: so that a missing one is named with its next step.
-_EXTRAS = {
+_DETECTORS: Final = (
+    "api_key", "credit_card", "email", "iban", "injection", "password", "phone", "private_key", "us_ssn",
+)  # fmt: skip
+_EXTRAS: Final = {
     **{("engine", name): name for name in ("casbin", "cedar", "opa", "oso", "rego")},
     **{("host", name): name for name in ("langchain", "litellm")},
-    **dict.fromkeys(
-        (
-            ("detector", name)
-            for name in (
-                "api_key",
-                "credit_card",
-                "email",
-                "iban",
-                "injection",
-                "password",
-                "phone",
-                "private_key",
-                "us_ssn",
-            )
-        ),
-        "detectors",
-    ),
+    **{("detector", name): "detectors" for name in _DETECTORS},
 }
 
 

@@ -18,14 +18,19 @@ def placeholder(kind: str) -> str:
     return f"{_OPEN}{kind}]"
 
 
-def join_spans(spans: Iterable[Span]) -> list[Span]:
-    """Join overlapping spans, sorted; the first one's type names the joined span. Empty spans are dropped."""
+def join_spans(spans: Iterable[Span], *, touching: bool = False) -> list[Span]:
+    """Join overlapping spans, sorted; the first one's type names the joined span. Empty spans are dropped.
+
+    Args:
+        spans: in any order.
+        touching: join also those that begin where another ends.
+    """
     joined: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start, -span.end, span.type)):
         if span.start >= span.end:
             continue
-        if joined and span.start < joined[-1].end:
-            last = joined[-1]
+        last = joined[-1] if joined else None
+        if last and (span.start < last.end or (touching and span.start == last.end)):
             joined[-1] = Span(last.type, last.start, max(last.end, span.end))
         else:
             joined.append(span)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from .concluding import Concluder, denied
 from .decision import Decision
 from .flow import Flow
-from .ids import new_id
+from .ids import with_call_id
 from .vocabulary import AccessRequest, Entity, Obligation, Stage
 
 __all__ = ["DescribeModel", "follow"]
@@ -27,7 +27,7 @@ def follow(core: Concluder, request: AccessRequest, describe: DescribeModel | No
         request: the question.
         describe: gives the properties of a model that a policy routes to.
     """
-    request = request if request.call_id else replace(request, call_id=new_id())
+    request = with_call_id(request)
     original, final, asked = request.resource.id, request.stage, [request.resource.id]
     carried: tuple[Obligation, ...] = ()
     while True:

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, Literal
 
-from checkrein.errors import EngineFailure, FailureCause
-from checkrein.vocabulary import Effect, Obligation, Reason, Verdict
+from .errors import EngineFailure, FailureCause
+from .vocabulary import Effect, Obligation, Reason, Verdict
 
 __all__ = ["UNDEFINED", "Undefined", "verdict_of"]
 

@@ -32,7 +32,7 @@ class FailureRule(StrictModel):
     def _outages_alone(cls, value: Mapping[Stage, tuple[FailureCause, ...]]) -> Any:
         for causes in value.values():
             for cause in causes:
-                if cause not in (FailureCause.TIMEOUT, FailureCause.UNREACHABLE):
+                if not cause.is_outage:
                     raise ValueError(f"`{cause}` cannot open; only `timeout` and `unreachable` can")
         return value
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from .vocabulary import Stage
 
-__all__ = ["Secret", "SettingsPath", "StageName", "StrictModel"]
+__all__ = ["Secret", "SettingsPath", "StageName", "StrictModel", "beside_settings"]
 
 _PACK: Final = "pack:"
 _MAX_SECRET: Final = 64 * 1024
@@ -39,7 +39,7 @@ def _resolve(value: Any, info: ValidationInfo) -> Path:
         raise ValueError("must be a path")
     if value.startswith(_PACK):
         return _in_pack(value.removeprefix(_PACK))
-    path = Path(_base(info), value)
+    path = beside_settings(value, info)
     if not path.exists():
         raise ValueError(f"`{value}` does not exist; paths are relative to the settings file")
     return path
@@ -62,7 +62,7 @@ def _read(value: Any, info: ValidationInfo) -> Any:
         return SecretStr(value) if isinstance(value, str) else value
     if set(value) != {"file"} or not isinstance(value["file"], str):
         raise ValueError("a secret is a string, `${NAME}` or `{file: path}`")
-    path = Path(_base(info), value["file"])
+    path = beside_settings(value["file"], info)
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_SECRET + 1)
@@ -74,9 +74,9 @@ def _read(value: Any, info: ValidationInfo) -> Any:
     return SecretStr(text)
 
 
-def _base(info: ValidationInfo) -> Path:
-    base: Path = (info.context or {}).get("base", Path())
-    return base
+def beside_settings(name: str, info: ValidationInfo) -> Path:
+    """A path as the settings name it: relative to their file, unless it is absolute."""
+    return Path((info.context or {}).get("base", Path()), name)
 
 
 StageName = Annotated[Stage, Field(strict=False)]

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 __all__ = [
     "ANONYMOUS",
+    "EMPTY",
     "AccessRequest",
     "Effect",
     "Entity",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
+"""No properties, no context; nobody can change it."""
 
 
 class Stage(StrEnum):

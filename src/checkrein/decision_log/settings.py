@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from checkrein.strict import Secret, StrictModel
+from checkrein.strict import Secret, StrictModel, beside_settings
 
 __all__ = ["Content", "DecisionLogSettings"]
 
@@ -24,7 +24,7 @@ def _target(value: Any, info: ValidationInfo) -> Any:
         return value
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("must be `stdout` or the path of a file")
-    path = Path((info.context or {}).get("base", Path()), value)
+    path = beside_settings(value, info)
     if not path.parent.is_dir():
         raise ValueError(f"the folder of `{value}` does not exist; make it (paths are relative to the file)")
     if path.exists() and not path.is_file():

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final, Literal
 
 from checkrein.decision import Decision
 from checkrein.errors import PolicyDenied
 from checkrein.flow import Flow, arun, run
-from checkrein.ids import new_id
+from checkrein.ids import with_call_id
 from checkrein.vocabulary import EMPTY, AccessRequest, Segment, Stage
 
 from .asking import Asking, Backing
@@ -58,8 +57,7 @@ class StreamGate:
         self._exception = exception
         self._most_findings = backing.limits.findings
         self._texts = StreamTexts(backing.limits)
-        request = request if request.call_id else replace(request, call_id=new_id())
-        self._asking = Asking(request, backing, self._texts)
+        self._asking = Asking(with_call_id(request), backing, self._texts)
         self._window: Window | None = None
         reach = backing.detectors.max_span(request.stage)
         if mode == "window":

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from checkrein.detection import Span
 from checkrein.escapes import escapes_in
-from checkrein.redaction import placeholder, redact, survivors
+from checkrein.redaction import join_spans, placeholder, redact, survivors
 
 __all__ = ["Move", "Window"]
 
@@ -137,7 +137,8 @@ class Window:
         return [(index, size, text) for index, size, text, _ in pieces if index >= 0]
 
     def _cut(self) -> int:
-        groups = _groups(self._spans)
+        # Spans that touch may be pieces of one finding.
+        groups = join_spans(self._spans, touching=True)
         self._holes = self._holes_of(groups)
         cut = _back(self._end, self._reach, self._holes)
         backwards = self._text[::-1]
@@ -217,9 +218,8 @@ class Window:
     def _forget(self) -> None:
         """Keep what detectors may look at before what has not left."""
         spans = [span for span in self._spans if span.end <= self._left]
-        groups = _groups(spans)
         edge = self._left
-        for group in reversed(groups):
+        for group in reversed(join_spans(spans, touching=True)):
             if group.end < _back(edge, _NEAR, self._holes):
                 break
             edge = group.start
@@ -229,17 +229,6 @@ class Window:
         self._spans = [
             Span(span.type, max(span.start, base), span.end) for span in self._spans if span.end > base
         ]
-
-
-def _groups(spans: Iterable[Span]) -> list[Span]:
-    """Spans that touch or overlap are one: they may be pieces of one finding."""
-    groups: list[Span] = []
-    for span in sorted(spans, key=lambda span: (span.start, -span.end, span.type)):
-        if groups and span.start <= groups[-1].end:
-            groups[-1] = Span(groups[-1].type, groups[-1].start, max(groups[-1].end, span.end))
-        else:
-            groups.append(span)
-    return groups
 
 
 def _back(end: int, count: int, holes: Sequence[Hole]) -> int:
