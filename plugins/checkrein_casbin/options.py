@@ -15,6 +15,7 @@ from checkrein.errors import SettingsError
 from checkrein.strict import Secret, SettingsPath, StrictModel
 
 from .calls import RESERVED
+from .redis_channel import RedisChannel
 from .rows import Adapter, FileRows
 
 __all__ = ["AdapterOptions", "CasbinOptions", "RedisOptions", "SqlAlchemyOptions", "WatcherOptions"]
@@ -67,7 +68,7 @@ class AdapterOptions(StrictModel):
 
 
 class RedisOptions(StrictModel):
-    """A channel of Redis, followed by `redis-watcher`.
+    """A channel of Redis, such as writers that use `redis-watcher` publish to.
 
     Args:
         host: its host.
@@ -111,7 +112,7 @@ class WatcherOptions(StrictModel):
             SettingsError: it is not installed, or cannot be made.
         """
         if self.redis is not None:
-            return _redis(self.redis, changed)
+            return RedisChannel(self.redis, changed)
         watcher = _made(str(self.factory))
         try:
             watcher.set_update_callback(changed)
@@ -191,21 +192,6 @@ def _database(options: SqlAlchemyOptions) -> Adapter:
             f"the adapter `sqlalchemy` raised `{type(error).__name__}`; check its `url`"
         ) from None
     return adapter
-
-
-def _redis(options: RedisOptions, changed: Callable[..., None]) -> Any:
-    try:
-        library = import_module("redis_watcher")
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            "the watcher `redis` needs `redis-watcher`; run: pip install redis-watcher"
-        ) from error
-    wanted = library.WatcherOptions()
-    wanted.host, wanted.port, wanted.ssl = options.host, str(options.port), options.tls
-    wanted.password = None if options.password is None else options.password.get_secret_value()
-    wanted.channel = options.channel
-    wanted.optional_update_callback = changed
-    return library.new_watcher(wanted)
 
 
 def _imported(where: str) -> Any:

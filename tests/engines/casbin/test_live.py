@@ -336,41 +336,6 @@ class TestFollowing:
         with pytest.raises(SettingsError, match="closed"):
             engine.reload()
 
-    def test_redis_is_followed_by_its_own_watcher(self, load, asked, basic, tmp_path, monkeypatch):
-        made = []
-
-        class Options:
-            password = host = port = channel = optional_update_callback = None
-            ssl = False
-
-        def new_watcher(wanted):
-            made.append(wanted)
-            return types.SimpleNamespace(close=False, should_reload=lambda: False)
-
-        library = types.SimpleNamespace(WatcherOptions=Options, new_watcher=new_watcher)
-        monkeypatch.setitem(sys.modules, "redis_watcher", library)
-        (tmp_path / "password").write_text("secret-word\n")
-        redis = {
-            "host": "redis.internal",
-            "password": {"file": "password"},
-            "tls": True,
-            "channel": "/policy",
-        }
-        engine = load(basic, "", watcher={"redis": redis})
-        (wanted,) = made
-        assert (wanted.host, wanted.port, wanted.password) == ("redis.internal", "6379", "secret-word")
-        assert (wanted.ssl, wanted.channel) == (True, "/policy")
-        swaps = engine._on_swap = Swaps()
-        (tmp_path / "policy.csv").write_text("g, user:alice, staff\np, staff, *, invoke, allow,\n")
-        wanted.optional_update_callback("{'type': 'message'}")
-        swaps.wait()
-        assert engine.evaluate(asked()).effect is Effect.PERMIT
-
-    def test_redis_without_its_watcher_is_told_with_the_next_step(self, load, basic, monkeypatch):
-        monkeypatch.setitem(sys.modules, "redis_watcher", None)
-        with pytest.raises(SettingsError, match="pip install redis-watcher"):
-            load(basic, "", watcher={"redis": {"host": "redis.internal"}})
-
 
 class TestFactories:
     @pytest.fixture
