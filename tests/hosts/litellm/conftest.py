@@ -22,7 +22,7 @@ import pytest
 from checkrein.testing import Upstream
 
 sys.path.append(str(Path(__file__).parent / "shared"))
-pytest.register_assert_rewrite("stream_apis")
+pytest.register_assert_rewrite("proxy_endpoints", "stream_apis")
 
 
 @pytest.fixture

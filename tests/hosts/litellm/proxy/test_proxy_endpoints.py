@@ -3,84 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from proxy_endpoints import ANSWERING, ANSWERS, ENDPOINTS, send, sent, told
 
 SSN = "123-45-6789"
-PICTURE = {"image": ("a.png", b"\x89PNG" + b"x" * 80, "image/png")}
-SOUND = {"file": ("talk.mp3", b"ID3" + b"x" * 80, "audio/mpeg")}
-
-
-def google(text):
-    return {"contents": [{"role": "user", "parts": [{"text": text}]}]}
-
-
-def messages(text):
-    return {"max_tokens": 50, "messages": [{"role": "user", "content": text}]}
-
-
-# By name: the address, the model, and the body for a text.
-ENDPOINTS = {
-    "chat": ("/v1/chat/completions", "gpt-4o", lambda text: {"messages": messages(text)["messages"]}),
-    "completions": ("/v1/completions", "gpt-4o", lambda text: {"prompt": text}),
-    "completions of a provider that has them": (
-        "/v1/completions",
-        "completer",
-        lambda text: {"prompt": text},
-    ),
-    "completions of several": ("/v1/completions", "gpt-4o", lambda text: {"prompt": ["first", text]}),
-    "messages": ("/v1/messages", "claude", messages),
-    "messages over a bridge": ("/v1/messages", "gpt-4o", messages),
-    "responses": ("/v1/responses", "gpt-4o", lambda text: {"input": text}),
-    "responses with items": (
-        "/v1/responses",
-        "gpt-4o",
-        lambda text: {"input": [{"role": "user", "content": [{"type": "input_text", "text": text}]}]},
-    ),
-    "responses over a bridge": ("/v1/responses", "claude", lambda text: {"input": text}),
-    "generateContent": ("/v1beta/models/gemini:generateContent", "gemini", google),
-    "generateContent over a bridge": ("/v1beta/models/gpt-4o:generateContent", "gpt-4o", google),
-    "embeddings": ("/v1/embeddings", "gpt-4o", lambda text: {"input": text}),
-    "embeddings of several": ("/v1/embeddings", "gpt-4o", lambda text: {"input": ["first", text]}),
-    "images": ("/v1/images/generations", "gpt-4o", lambda text: {"prompt": text}),
-    "image edits": ("/v1/images/edits", "gpt-4o", lambda text: {"prompt": text}),
-    "moderations": ("/v1/moderations", "gpt-4o", lambda text: {"input": text}),
-    "rerank": ("/v1/rerank", "ranker", lambda text: {"query": text, "documents": ["one", "two"]}),
-    "rerank documents": ("/v1/rerank", "ranker", lambda text: {"query": "which", "documents": ["one", text]}),
-    "speech": ("/v1/audio/speech", "gpt-4o", lambda text: {"input": text, "voice": "alloy"}),
-}
-FORMS = {"image edits": PICTURE}
-# What gives text back that LiteLLM shows to its hooks.
-ANSWERING = [
-    "chat",
-    "completions",
-    "completions of a provider that has them",
-    "messages",
-    "messages over a bridge",
-    "responses",
-    "responses over a bridge",
-    "generateContent",
-    "generateContent over a bridge",
-    "images",
-    "image edits",
-]
-
-
-def send(proxy, name, person, text, model=None, **more):
-    path, usual, body = ENDPOINTS[name]
-    path = path.replace(f"models/{usual}:", f"models/{model or usual}:")
-    fields = {**body(text), **more, "model": model or more.get("model", usual)}
-    if name in FORMS:
-        return proxy.form(path, person, fields, FORMS[name])
-    return proxy.post(path, person, **fields)
-
-
-def sent(proxy):
-    return "\n".join(request.raw.decode(errors="replace") for request in proxy.upstream.requests)
-
-
-def told(answer):
-    """The error, in the shape of its endpoint."""
-    assert answer.status_code == 403, answer.text
-    return answer.json()["error"]
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
@@ -103,9 +28,6 @@ def test_a_permitted_prompt_arrives_as_it_is_and_is_asked_about_once(proxy, name
         return
     stages = [one["stage"] for one in proxy.records(answer)]
     assert stages == ["model_selection", "pre_prompt", *(["post_completion"] * (name in ANSWERS))]
-
-
-ANSWERS = {*ANSWERING, "completions of several", "responses with items"}
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
@@ -404,97 +326,21 @@ def test_policies_learn_that_a_provider_adds_what_it_stored(proxy):
     assert [one["kind"] for one in context["uninspected"]] == ["stored"]
 
 
+def test_a_file_of_googles_is_told_as_one(proxy):
+    part = {"fileData": {"mimeType": "application/pdf", "fileUri": "https://files.example/x y"}}
+    answer = send(
+        proxy, "generateContent", "enterprise", "hi", contents=[{"parts": [part]}], cachedContent="c/1"
+    )
+    context = proxy.records(answer)[1]["input"]["context"]
+    assert [one["kind"] for one in context["uninspected"]] == ["file", "stored"]
+
+
 def test_the_tokens_of_an_answer_are_told_in_whichever_shape(proxy):
     for name in ("messages", "responses", "generateContent", "completions"):
         context = proxy.records(send(proxy, name, "enterprise", "hello"))[-1]["input"]["context"]
         assert context["tokens"]["total_tokens"] > 1, name
         assert context["tokens"]["completion_tokens"] == 1, name
         assert context["finish_reason"] in {"end_turn", "completed", "STOP", "stop"}, name
-
-
-STAGES = ("model_selection", "pre_prompt", "post_completion")
-
-
-def by_stage(one):
-    return STAGES.index(one[0])
-
-
-def test_the_fastest_of_several_models_is_judged_by_its_name(proxy):
-    answer = proxy.chat("enterprise", "hi", model="gpt-4o,gpt-4o-mini", fastest_response=True)
-    assert answer.status_code == 200, answer.text
-    last = proxy.records(answer)[-1]
-    assert (last["stage"], last["input"]["resource"]["id"]) == ("post_completion", answer.json()["model"])
-
-
-def test_several_models_at_once_are_each_judged_and_each_answer_is(proxy):
-    proxy.upstream.reply = f"it is {SSN}"
-    answer = proxy.chat("pro", f"I am {SSN}", model="gpt-4o,gpt-4o-mini")
-    assert answer.status_code == 200, answer.text
-    assert [one["choices"][0]["message"]["content"] for one in answer.json()] == ["it is [REDACTED:ssn]"] * 2
-    assert {request.body["model"] for request in proxy.upstream.requests} == {"gpt-4o", "gpt-4o-mini"}
-    seen = [(one["stage"], one["input"]["resource"]["id"]) for one in proxy.records(answer)]
-    assert [(stage, name) for stage in STAGES for name in ("gpt-4o", "gpt-4o-mini")] == sorted(
-        seen, key=by_stage
-    )
-    assert SSN not in proxy.upstream.texts
-
-
-@pytest.mark.parametrize("more", [{}, {"fastest_response": True}])
-def test_one_forbidden_model_of_several_denies_them_all(proxy, more):
-    answer = proxy.chat("pro", "hi", model="gpt-4o, vault", **more)
-    assert "model.forbidden" in told(answer)["message"]
-    assert proxy.upstream.requests == []
-
-
-def test_a_denied_answer_of_one_of_several_models_denies_them_all(proxy):
-    proxy.upstream.reply = lambda body: "FORBIDDEN" if body["model"] == "gpt-4o-mini" else "fine"
-    answer = proxy.chat("pro", "hi", model="gpt-4o,gpt-4o-mini")
-    assert "content.forbidden" in told(answer)["message"]
-    assert "fine" not in answer.text
-
-
-@pytest.mark.parametrize("more", [{"stream": True}, {"stream": True, "fastest_response": True}])
-def test_several_models_do_not_stream(proxy, more):
-    answer = proxy.chat("enterprise", "hi", model="gpt-4o,gpt-4o-mini", **more)
-    assert "unsupported_request.several_models" in told(answer)["message"]
-    assert proxy.upstream.requests == []
-
-
-WAYS = ["completions", "messages over a bridge", "responses", "embeddings", "images", "speech"]
-
-
-@pytest.mark.parametrize("name", WAYS)
-def test_a_fallback_to_a_forbidden_model_is_stopped_on_every_endpoint(proxy, name):
-    answer = send(proxy, name, "pro", "hello", "sick-vault")
-    assert "model.forbidden" in told(answer)["message"]
-    assert proxy.upstream.requests == []
-
-
-@pytest.mark.parametrize("name", WAYS)
-def test_a_fallback_that_is_permitted_gets_the_redacted_prompt_on_every_endpoint(proxy, name):
-    answer = send(proxy, name, "pro", f"my number is {SSN}", "sick")
-    assert answer.status_code == 200, answer.text
-    assert {request.body["model"] for request in proxy.upstream.requests} == {"gpt-4o-mini"}
-    assert SSN not in sent(proxy)
-    assert all(SSN.encode() not in request.raw for request in proxy.sick.requests)
-
-
-@pytest.mark.parametrize("name", WAYS)
-@pytest.mark.parametrize("fallback", ["vault", {"model": "vault"}, {"model": "deployment-vault"}])
-def test_a_callers_own_fallback_is_judged_on_every_endpoint(proxy, name, fallback):
-    answer = send(proxy, name, "pro", "hello", "sick", fallbacks=[fallback])
-    assert answer.status_code == 403, answer.text
-    assert proxy.upstream.requests == []
-
-
-@pytest.mark.parametrize("name", ["completions", "messages over a bridge", "responses", "embeddings"])
-def test_a_callers_fallback_with_another_prompt_is_refused_up_front(proxy, name):
-    key = {"completions": "prompt", "messages over a bridge": "system"}.get(name, "input")
-    answer = send(
-        proxy, name, "enterprise", "hello", "sick", fallbacks=[{"model": "gpt-4o", key: "FORBIDDEN"}]
-    )
-    assert told(answer)["message"].startswith("denied by policy: unsupported_request.fallbacks")
-    assert proxy.upstream.requests == proxy.sick.requests == []
 
 
 @pytest.mark.parametrize("name", ["completions", "responses", "messages"])
@@ -505,12 +351,3 @@ def test_a_cached_answer_is_judged_for_whoever_gets_it_on_every_endpoint(proxy, 
         for person in ("enterprise", "pro", "enterprise")
     ]
     assert [SSN in one.text for one in answers] == [True, False, True]
-
-
-def test_a_file_of_googles_is_told_as_one(proxy):
-    part = {"fileData": {"mimeType": "application/pdf", "fileUri": "https://files.example/x y"}}
-    answer = send(
-        proxy, "generateContent", "enterprise", "hi", contents=[{"parts": [part]}], cachedContent="c/1"
-    )
-    context = proxy.records(answer)[1]["input"]["context"]
-    assert [one["kind"] for one in context["uninspected"]] == ["file", "stored"]

@@ -1,10 +1,13 @@
-"""Which model is really called: aliases, ids, retries and fallbacks of a real proxy process."""
+"""Which model is really called: aliases, ids, retries, fallbacks and several at once, at a real proxy."""
 
 from __future__ import annotations
 
 import pytest
+from proxy_endpoints import send, sent, told
 
 SSN = "123-45-6789"
+STAGES = ("model_selection", "pre_prompt", "post_completion")
+ENDPOINTS = ["completions", "messages over a bridge", "responses", "embeddings", "images", "speech"]
 
 
 def summary(records):
@@ -137,3 +140,88 @@ def test_a_mirrored_call_is_judged_for_the_model_that_it_is_mirrored_to(proxy):
     assert log
     proxy.upstream.wait()
     assert [request.body["model"] for request in proxy.upstream.requests] == ["gpt-4o"]
+
+
+# Several models at once
+
+
+def by_stage(one):
+    return STAGES.index(one[0])
+
+
+def test_the_fastest_of_several_models_is_judged_by_its_name(proxy):
+    answer = proxy.chat("enterprise", "hi", model="gpt-4o,gpt-4o-mini", fastest_response=True)
+    assert answer.status_code == 200, answer.text
+    last = proxy.records(answer)[-1]
+    assert (last["stage"], last["input"]["resource"]["id"]) == ("post_completion", answer.json()["model"])
+
+
+def test_several_models_at_once_are_each_judged_and_each_answer_is(proxy):
+    proxy.upstream.reply = f"it is {SSN}"
+    answer = proxy.chat("pro", f"I am {SSN}", model="gpt-4o,gpt-4o-mini")
+    assert answer.status_code == 200, answer.text
+    assert [one["choices"][0]["message"]["content"] for one in answer.json()] == ["it is [REDACTED:ssn]"] * 2
+    assert {request.body["model"] for request in proxy.upstream.requests} == {"gpt-4o", "gpt-4o-mini"}
+    seen = [(one["stage"], one["input"]["resource"]["id"]) for one in proxy.records(answer)]
+    assert [(stage, name) for stage in STAGES for name in ("gpt-4o", "gpt-4o-mini")] == sorted(
+        seen, key=by_stage
+    )
+    assert SSN not in proxy.upstream.texts
+
+
+@pytest.mark.parametrize("more", [{}, {"fastest_response": True}])
+def test_one_forbidden_model_of_several_denies_them_all(proxy, more):
+    answer = proxy.chat("pro", "hi", model="gpt-4o, vault", **more)
+    assert "model.forbidden" in told(answer)["message"]
+    assert proxy.upstream.requests == []
+
+
+def test_a_denied_answer_of_one_of_several_models_denies_them_all(proxy):
+    proxy.upstream.reply = lambda body: "FORBIDDEN" if body["model"] == "gpt-4o-mini" else "fine"
+    answer = proxy.chat("pro", "hi", model="gpt-4o,gpt-4o-mini")
+    assert "content.forbidden" in told(answer)["message"]
+    assert "fine" not in answer.text
+
+
+@pytest.mark.parametrize("more", [{"stream": True}, {"stream": True, "fastest_response": True}])
+def test_several_models_do_not_stream(proxy, more):
+    answer = proxy.chat("enterprise", "hi", model="gpt-4o,gpt-4o-mini", **more)
+    assert "unsupported_request.several_models" in told(answer)["message"]
+    assert proxy.upstream.requests == []
+
+
+# Fallbacks on every endpoint
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_a_fallback_to_a_forbidden_model_is_stopped_on_every_endpoint(proxy, name):
+    answer = send(proxy, name, "pro", "hello", "sick-vault")
+    assert "model.forbidden" in told(answer)["message"]
+    assert proxy.upstream.requests == []
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_a_fallback_that_is_permitted_gets_the_redacted_prompt_on_every_endpoint(proxy, name):
+    answer = send(proxy, name, "pro", f"my number is {SSN}", "sick")
+    assert answer.status_code == 200, answer.text
+    assert {request.body["model"] for request in proxy.upstream.requests} == {"gpt-4o-mini"}
+    assert SSN not in sent(proxy)
+    assert all(SSN.encode() not in request.raw for request in proxy.sick.requests)
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+@pytest.mark.parametrize("fallback", ["vault", {"model": "vault"}, {"model": "deployment-vault"}])
+def test_a_callers_own_fallback_is_judged_on_every_endpoint(proxy, name, fallback):
+    answer = send(proxy, name, "pro", "hello", "sick", fallbacks=[fallback])
+    assert answer.status_code == 403, answer.text
+    assert proxy.upstream.requests == []
+
+
+@pytest.mark.parametrize("name", ["completions", "messages over a bridge", "responses", "embeddings"])
+def test_a_callers_fallback_with_another_prompt_is_refused_up_front(proxy, name):
+    key = {"completions": "prompt", "messages over a bridge": "system"}.get(name, "input")
+    answer = send(
+        proxy, name, "enterprise", "hello", "sick", fallbacks=[{"model": "gpt-4o", key: "FORBIDDEN"}]
+    )
+    assert told(answer)["message"].startswith("denied by policy: unsupported_request.fallbacks")
+    assert proxy.upstream.requests == proxy.sick.requests == []
