@@ -1,27 +1,25 @@
-"""The same question about several resources: each is judged as if it were asked alone, engine by engine."""
+"""The same question about several resources: each is judged as if alone; one conclusion, one record."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from time import perf_counter_ns
-from typing import Any
 
-from .combining import Ask, Judgement, Node
+from .batching import judge_each
+from .combining import Judgement
 from .concluding import UNASKED, Concluder, rejected
 from .decision import Answer, Candidate, Decision
 from .document import EvaluationRequest, with_resource
-from .engine import BatchingEngine, PolicyEngine
-from .errors import EngineFailure, FailureCause, RequestError
-from .flow import Flow, Step
+from .errors import RequestError
+from .flow import Flow
 from .ids import with_call_id
 from .modes import stands
 from .obligations import ObligationProblem
 from .outcome import Outcome
-from .vocabulary import AccessRequest, Effect, Entity, Reason, Verdict
+from .vocabulary import AccessRequest, Effect, Entity, Reason
 
-__all__ = ["AskMany", "choose", "folded", "judge_each", "together"]
+__all__ = ["choose"]
 
 
 def choose(core: Concluder, request: AccessRequest, candidates: Sequence[Entity]) -> Flow[Decision]:
@@ -56,8 +54,8 @@ def choose(core: Concluder, request: AccessRequest, candidates: Sequence[Entity]
             for one, judgement in zip(each, asked, strict=True)
         ]
         weighed = [_weighed(core, request, *one) for one in zip(candidates, asked, outcomes, strict=True)]
-        outcome = together(weighed, outcomes)
-        judgement = Judgement(effect=outcome.effect, answers=folded(asked))
+        outcome = _together(weighed, outcomes)
+        judgement = Judgement(effect=outcome.effect, answers=_folded(asked))
         seen = None if isinstance(evaluation, Outcome) else evaluation
         decision = core.finish(request, seen, judgement, outcome, (), started).decision
         if weighed:
@@ -98,104 +96,7 @@ def _weighed(
     return Candidate(resource=resource, permitted=permitted, enforced=enforced, reasons=reasons)
 
 
-@dataclass(frozen=True, slots=True)
-class AskMany:
-    """The step that asks an engine several questions: by its own `evaluate_many` where it has one."""
-
-    engine: PolicyEngine
-    requests: Sequence[EvaluationRequest]
-
-    def perform(self) -> list[Any]:
-        """Ask, blocking; exceptions are handed back, each in its question's place."""
-        if isinstance(self.engine, BatchingEngine):
-            return self._all(self.engine.evaluate_many(self.requests))
-        answers: list[Any] = []
-        for request in self.requests:
-            try:
-                answers.append(self.engine.evaluate(request))
-            except Exception as error:  # noqa: BLE001 -- the flow that asked decides
-                answers.append(error)
-                if self.engine.remote and isinstance(error, EngineFailure) and error.cause.is_outage:
-                    # Who is away for one question is away for all: one deadline is waited for, not many.
-                    answers += [error] * (len(self.requests) - len(answers))
-                    break
-        return answers
-
-    async def aperform(self) -> list[Any]:
-        """As `perform`; a remote engine is asked all of them at once."""
-        aevaluate: Callable[[EvaluationRequest], Coroutine[Any, Any, Verdict]] | None
-        aevaluate = getattr(self.engine, "aevaluate", None)
-        if aevaluate is None:
-            return self.perform()
-        answers = await asyncio.gather(*map(aevaluate, self.requests), return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException) and not isinstance(answer, Exception):
-                raise answer
-        return self._all(answers)
-
-    def _all(self, answers: Any) -> list[Any]:
-        if not isinstance(answers, list | tuple) or len(answers) != len(self.requests):
-            raise EngineFailure(FailureCause.INVALID_ANSWER, "it did not answer each of several questions")
-        return [*answers]
-
-
-def judge_each(node: Node, requests: Sequence[EvaluationRequest]) -> Flow[list[Judgement]]:
-    """Judge every request as `node.judge` does, and ask each engine about all of them at once.
-
-    Args:
-        node: an engine or a combination of them.
-        requests: in any order.
-    """
-    flows = [node.judge(request) for request in requests]
-    judgements: dict[int, Judgement] = {}
-    waiting: dict[int, Step] = {}
-
-    def go_on(index: int, resume: Callable[..., Step], *sent: Any) -> None:
-        waiting.pop(index, None)
-        try:
-            waiting[index] = resume(*sent)
-        except StopIteration as stop:
-            judgements[index] = stop.value
-
-    try:
-        for index, flow in enumerate(flows):
-            go_on(index, flow.__next__)
-        while waiting:
-            together_now = _together(waiting)
-            answers = yield from _asked([waiting[index] for index in together_now])
-            for index, answer in zip(together_now, answers, strict=True):
-                if isinstance(answer, Exception):
-                    go_on(index, flows[index].throw, answer)
-                else:
-                    go_on(index, flows[index].send, answer)
-    finally:
-        for flow in flows:
-            flow.close()
-    return [judgements[index] for index in range(len(flows))]
-
-
-def _together(waiting: dict[int, Step]) -> list[int]:
-    """The flows that wait for the same engine as the first of them; another step is taken alone."""
-    first, step = next(iter(waiting.items()))
-    if not isinstance(step, Ask):
-        return [first]
-    return [
-        index for index, other in waiting.items() if isinstance(other, Ask) and other.engine is step.engine
-    ]
-
-
-def _asked(steps: Sequence[Step]) -> Flow[Sequence[Any]]:
-    first = steps[0]
-    asks = [step.request for step in steps if isinstance(step, Ask)]
-    step = AskMany(first.engine, asks) if isinstance(first, Ask) and len(asks) > 1 else first
-    try:
-        answer = yield step
-    except Exception as error:  # noqa: BLE001 -- it is every question's answer
-        return [error] * len(steps)
-    return answer if isinstance(step, AskMany) else [answer]
-
-
-def together(candidates: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Outcome:
+def _together(candidates: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Outcome:
     """What the candidates come to: a permit where at least one is permitted.
 
     Args:
@@ -230,7 +131,7 @@ def _distinct(groups: Iterable[Sequence[Reason]]) -> tuple[Reason, ...]:
     return tuple(dict.fromkeys(reason for group in groups for reason in group))
 
 
-def folded(judgements: Iterable[Judgement]) -> tuple[Answer, ...]:
+def _folded(judgements: Iterable[Judgement]) -> tuple[Answer, ...]:
     """One answer per engine, for the record: what it answered to any of the questions.
 
     A permit of one candidate is shown before a refusal, and a refusal before a failure; what became of each
