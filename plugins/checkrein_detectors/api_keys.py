@@ -82,10 +82,12 @@ _VALUE: Final = re.compile(r"[A-Za-z0-9+/=_.~:-]{16,}+")
 _REFERENCE: Final = re.compile(
     r"https?:|//|[A-Z][A-Za-z0-9]*(?:Key|Token|Secret|Type)s?$|[A-Za-z_]\w{0,63}(?:(?:\.|::|->)[A-Za-z_]\w{0,63}){1,8}$"
 )
-_PIECE: Final = re.compile(r"[A-Za-z0-9+/=_-]{16}")
+_PIECE_LENGTH: Final = 16
+_PIECE: Final = re.compile(rf"[A-Za-z0-9+/=_-]{{{_PIECE_LENGTH},}}+")
 _LETTER: Final = re.compile(r"[A-Za-z]")
 _DIGIT: Final = re.compile(r"[0-9]")
-_CHUNK: Final = re.compile(r"[A-Za-z0-9+/]{8,}+")
+_CHUNK_LENGTH: Final = 8
+_CHUNK: Final = re.compile(rf"[A-Za-z0-9+/]{{{_CHUNK_LENGTH},}}+")
 _LONG_CHUNK: Final = re.compile(r"[A-Za-z0-9]{10,}+")
 
 
@@ -100,23 +102,57 @@ def find_api_keys(view: View) -> Iterator[tuple[int, int]]:
                 yield match.span()
     if "sk-" in plain:
         for match in _SK.finditer(plain):
-            if _is_random(match.group(1), _LONG_CHUNK):
+            if _is_random(match.group(1)):
                 yield match.span()
     if view.digits and any(map(view.lower.__contains__, _CUES)):
         yield from _named_keys(plain, view.lower)
 
 
 def _named_keys(plain: str, lower: str) -> Iterator[tuple[int, int]]:
+    run = _Run(plain, 0, 0)
     for cue in _CUE.finditer(lower):
         between = (_BEARER if cue["bearer"] else _SEPARATOR).match(lower, cue.end())
-        value = _VALUE.match(plain, between.end()) if between is not None else None
-        if value is None or plain[value.end() : value.end() + 1] in {"(", "["}:
+        if between is None:
             continue
-        text = value.group().rstrip(".:")
-        if _PIECE.search(text) and _is_random(text) and not _REFERENCE.match(text):
-            yield value.start(), value.start() + len(text)
+        start = between.end()
+        if not run.start <= start < run.end:
+            # A run is looked through once, however many cues stand in it.
+            value = _VALUE.match(plain, start)
+            if value is None:
+                continue
+            run = _Run(plain, *value.span())
+        if plain[run.end : run.end + 1] not in {"(", "["} and run.is_key(start):
+            yield start, run.last
 
 
-def _is_random(text: str, chunks: re.Pattern[str] = _CHUNK) -> bool:
+class _Run:
+    """A run of characters that a value can have, and from which of its places on the rest looks like a key.
+
+    Args:
+        plain: the text.
+        start: the first code point of the run.
+        end: one past its last.
+    """
+
+    def __init__(self, plain: str, start: int, end: int) -> None:
+        self._plain, self.start, self.end = plain, start, end
+        self.last = start + len(plain[start:end].rstrip(".:"))
+        pieces = (piece.end() - _PIECE_LENGTH for piece in _PIECE.finditer(plain, start, self.last))
+        chunks = (_last_random(plain, *chunk.span()) for chunk in _CHUNK.finditer(plain, start, self.last))
+        self._last_start = min(max(pieces, default=-1), max(chunks, default=-1))
+
+    def is_key(self, start: int) -> bool:
+        """Whether what begins there looks like a key, and not like an address or a name."""
+        return start <= self._last_start and not _REFERENCE.match(self._plain, start, self.last)
+
+
+def _last_random(plain: str, start: int, end: int) -> int:
+    """The last place from which a chunk is still long enough and mixes letters and digits; -1 for none."""
+    letter = next((at for at in range(end - 1, start - 1, -1) if plain[at].isalpha()), -1)
+    digit = next((at for at in range(end - 1, start - 1, -1) if plain[at].isdigit()), -1)
+    return min(end - _CHUNK_LENGTH, letter, digit)
+
+
+def _is_random(text: str) -> bool:
     """Whether a piece of it mixes letters and digits, as words, names and dates do not."""
-    return any(_LETTER.search(chunk) and _DIGIT.search(chunk) for chunk in chunks.findall(text))
+    return any(_LETTER.search(chunk) and _DIGIT.search(chunk) for chunk in _LONG_CHUNK.findall(text))

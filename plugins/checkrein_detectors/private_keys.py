@@ -29,7 +29,7 @@ _MATERIAL: Final = re.compile(r"[A-Za-z0-9+/=]{16}")
 _SHORT: Final = 64
 _PUTTY: Final = "PuTTY-User-Key-File-"
 _PUTTY_BLOCK: Final = re.compile(
-    r"PuTTY-User-Key-File-[0-9]:[^\n]*+"
+    r"PuTTY-User-Key-File-[0-9]:[^\n]{0,256}+"
     r"(?:\n(?:[A-Z][A-Za-z0-9-]{1,32}: [^\n]*+|[A-Za-z0-9+/=]{4,80}\r?(?=\n|$)))++"
 )
 
