@@ -73,12 +73,13 @@ def write_answer(answers: Iterable[Any], changes: Changes, surfaces: Surfaces) -
         for path in changes.texts:
             if path[0] == "output":
                 _silence_part(answer, path)
-    changed = {path[1] for path in changes.texts if path[0] == "choices"}
-    for answer in answers:
-        for index, choice in enumerate(member(answer, "choices") or ()):
-            number = member(choice, "index")
-            if (number if type(number) is int else index) in changed:
-                _silence(choice)
+    for name in ("choices", "candidates"):
+        changed = {path[1] for path in changes.texts if path[0] == name}
+        for answer in answers if changed else ():
+            for index, choice in enumerate(member(answer, name) or ()):
+                number = member(choice, "index")
+                if index in changed or number in changed:
+                    _silence(choice)
 
 
 def _parameters(data: MutableMapping[str, Any], endpoint: Endpoint) -> MutableMapping[str, Any]:
@@ -101,8 +102,9 @@ def _limit(data: MutableMapping[str, Any], limit: int, endpoint: Endpoint) -> No
 
 
 def _silence(choice: Any) -> None:
-    if member(choice, "logprobs") is not None:
-        _put(choice, "logprobs", None)
+    for tokens in ("logprobs", "logprobsResult"):
+        if member(choice, tokens) is not None:
+            _put(choice, tokens, None)
     for part in ("message", "delta"):
         audio = member(member(choice, part) or {}, "audio")
         if audio and member(audio, "data"):

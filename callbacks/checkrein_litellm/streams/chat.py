@@ -9,8 +9,9 @@ from pydantic import BaseModel
 
 from checkrein.errors import RequestError
 from checkrein_litellm.text.leaves import Path, leaves, member
+from checkrein_litellm.text.tokens import is_token
 
-from .shape import LOGPROBS, Event, Piece, Step, dropped, number_of, own, put, says
+from .shape import Event, Piece, Step, dropped, faithful, number_of, own, put, says
 
 __all__ = ["ChoicesShape"]
 
@@ -58,6 +59,7 @@ class ChoicesShape:
         """
         if not isinstance(chunk, BaseModel | Mapping):
             raise RequestError("unsupported_answer", f"`{type(chunk).__name__}` is no chunk")
+        chunk = faithful(chunk)
         steps: list[Step] = []
         after = False
         more = any(value for key, value in _members(chunk) if key not in _ENVELOPE)
@@ -97,7 +99,7 @@ class ChoicesShape:
             if key in _ENVELOPE and key != "choices":
                 continue
             for leaf in leaves(rest, key, (key,), max_depth, numbered=True):
-                if not LOGPROBS.intersection(leaf.path):
+                if not is_token(leaf.path):
                     pieced = key == "choices" and leaf.key not in _WHOLE
                     yield (leaf.path if pieced else None), leaf
 

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from checkrein.errors import RequestError
 from checkrein_litellm.text.leaves import Path, leaves, member
+from checkrein_litellm.text.tokens import is_token
 
-from .shape import LOGPROBS, Event, Piece, Step, dropped, number_of, own
+from .shape import Event, Piece, Step, dropped, faithful, number_of, own
 from .sse import DONE, FrameReader, frame
 
 __all__ = ["GenerateShape"]
@@ -75,7 +76,7 @@ class GenerateShape:
         for key in [key for key in rest if key not in _ENVELOPE]:
             for leaf in leaves(rest, key, (key,), max_depth):
                 of_role = leaf.path[-2:] == ("content", "role") and leaf.text in _ROLES
-                if not of_role and not LOGPROBS.intersection(leaf.path):
+                if not of_role and not is_token(leaf.path):
                     yield None, leaf
 
     def saying(self, event: Event, path: Path, text: str) -> Any:
@@ -98,6 +99,7 @@ class GenerateShape:
     def _event(self, data: Any) -> Event:
         if data == DONE:
             return Event(data)
+        data = faithful(data)
         steps: list[Step] = []
         more = bool(data.keys() - _ENVELOPE - {"candidates"}) or not data.get("candidates")
         for index, candidate in _candidates(data):

@@ -9,8 +9,9 @@ from pydantic import BaseModel
 
 from checkrein.errors import RequestError
 from checkrein_litellm.text.leaves import Leaf, Path, leaves, member
+from checkrein_litellm.text.tokens import OF_AN_EVENT, is_token
 
-from .shape import LOGPROBS, Event, Piece, Step, dropped, number_of, own
+from .shape import Event, Piece, Step, dropped, faithful, number_of, own
 
 __all__ = ["ResponsesShape"]
 
@@ -65,6 +66,7 @@ class ResponsesShape:
         """The event that a chunk is."""
         if not isinstance(chunk, BaseModel | Mapping):
             raise RequestError("unsupported_answer", f"`{type(chunk).__name__}` is no event")
+        chunk = faithful(chunk, OF_AN_EVENT)
         base, _, end = _kind(chunk).rpartition(".")
         output = number_of(chunk, "output_index")
         if base in _FLOWS:
@@ -82,7 +84,7 @@ class ResponsesShape:
     def rest(self, event: Event) -> Any:
         """The event without its tokens."""
         rest = own(event.data)
-        dropped(rest)
+        dropped(rest, OF_AN_EVENT)
         return rest
 
     def silent(self, rest: Any) -> bool:
@@ -138,7 +140,7 @@ class ResponsesShape:
     def _flowing(self, chunk: Any, output: int, path: Path) -> Event:
         text = member(chunk, "delta")
         others = any(
-            value for key, value in dict(chunk).items() if key not in {*_NOT_SAID, *LOGPROBS, "delta"}
+            value for key, value in dict(chunk).items() if key not in {*_NOT_SAID, "logprobs", "delta"}
         )
         if not isinstance(text, str) or others:
             return Event(chunk)
@@ -159,7 +161,7 @@ def _kind(event: Any) -> str:
 def _is_book_keeping(leaf: Leaf) -> bool:
     """Whether it is a token that is told elsewhere, or the name of an item."""
     of_item = leaf.key == "id" and (leaf.path[:1] == ("item",) or leaf.path[1:2] == ("output",))
-    return bool(LOGPROBS.intersection(leaf.path)) or (of_item and len(leaf.path) in _NAMES)
+    return is_token(leaf.path, OF_AN_EVENT) or (of_item and len(leaf.path) in _NAMES)
 
 
 def _keys(holder: Any) -> list[str]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
 
-from checkrein_litellm.text.leaves import Leaf, Path, member
+from checkrein_litellm.text.leaves import Leaf, Path, leaves, member
+from checkrein_litellm.text.tokens import OF_AN_ANSWER, Places, drop, holders, strays
 
-__all__ = ["LOGPROBS", "Event", "Piece", "Shape", "Step", "dropped", "number_of", "own", "put", "says"]
+__all__ = ["Event", "Piece", "Shape", "Step", "dropped", "faithful", "number_of", "own", "put", "says"]
 
-LOGPROBS: Final = frozenset({"logprobs", "logprobsResult"})
-"""Where an answer says its text once more, token by token."""
+_DEPTH: Final = 32
 
 Step = tuple[Path, str | None]
 """A path, and what is new of its text; None where it is complete."""
@@ -106,17 +106,36 @@ def says(found: Iterable[Leaf]) -> Iterator[Leaf]:
     return (leaf for leaf in found if leaf.kind or leaf.content or (leaf.content is None and leaf.is_text))
 
 
-def dropped(value: Any) -> None:
-    """Empty every list of tokens in a value."""
-    todo = [value]
-    while todo:
-        one = todo.pop()
-        if isinstance(one, list):
-            todo += one
-        if not isinstance(one, BaseModel | MutableMapping):
-            continue
-        for key, child in list(one.items() if isinstance(one, MutableMapping) else one):
-            if key in LOGPROBS and child:
-                put(one, key, [] if isinstance(child, list) else None)
-            else:
-                todo.append(child)
+def dropped(value: Any, places: Places = OF_AN_ANSWER) -> None:
+    """Empty every list of tokens in a value.
+
+    Args:
+        value: an event.
+        places: where tokens stand in it.
+    """
+    for path, holder in list(holders(value, places)):
+        drop(holder, path[-1])
+
+
+def faithful(value: Any, places: Places = OF_AN_ANSWER) -> Any:
+    """An event whose tokens say its text and no more: nobody would judge what else they say.
+
+    Args:
+        value: an event.
+        places: where tokens stand in it.
+
+    Raises:
+        RequestError: it is nested deeper than any event.
+    """
+    if not any(strays(holder, path[-1], _said(holder, path[-1])) for path, holder in holders(value, places)):
+        return value
+    value = own(value)
+    dropped(value, places)
+    return value
+
+
+def _said(holder: Any, tokens: Any) -> list[str]:
+    """What is said beside tokens: text by text, and in one."""
+    keys = [key for key in (holder if not isinstance(holder, BaseModel) else dict(holder)) if key != tokens]
+    said = [leaf.text for key in keys for leaf in leaves(holder, key, (key,), _DEPTH)]
+    return [*said, "".join(said)]

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from checkrein import Origin, Segment
 
-from .leaves import Leaf, Path, leaves
+from .leaves import Leaf, Path, leaves, member
+from .tokens import drop, holders, is_token, strays
 from .turns import CONVERSATION, OF_THE_SYSTEM, pieces
 
 __all__ = [
@@ -199,10 +200,14 @@ def answer_surfaces(answer: Any, max_depth: int, repeated: Collection[str] = ())
     """
     surfaces = Surfaces()
     for key in _said(answer):
-        found = (leaf for leaf in leaves(answer, key, (key,), max_depth) if "logprobs" not in leaf.path)
+        found = (leaf for leaf in leaves(answer, key, (key,), max_depth) if not is_token(leaf.path))
         if key not in _ANSWERS:
             found = (leaf for leaf in found if leaf.kind or leaf.text not in repeated)
         surfaces.read(found, "assistant", Origin.ASSISTANT)
+    said = [segment.text for segment in surfaces.segments]
+    for path, holder in holders(answer):
+        text = strays(holder, path[-1], said)
+        surfaces.add([[Leaf(path, holder, path[-1], text)]], "assistant", Origin.ASSISTANT)
     return surfaces
 
 
@@ -245,7 +250,10 @@ def _said(answer: Any) -> list[str]:
 
 
 def _put(leaf: Leaf, text: str) -> None:
-    if isinstance(leaf.container, BaseModel):
+    if isinstance(member(leaf.container, leaf.key), Mapping | BaseModel | list):
+        # Nobody could part a new text into tokens.
+        drop(leaf.container, leaf.key)
+    elif isinstance(leaf.container, BaseModel):
         setattr(leaf.container, leaf.key, text)
     else:
         leaf.container[leaf.key] = text
