@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -19,6 +21,8 @@ from checkrein.enforcement import EnforcementPoint
 from checkrein.settings import Settings
 from checkrein.testing import StaticEngine, Upstream, permit
 from checkrein.vocabulary import Stage
+
+sys.path.append(str(Path(__file__).parent / "shared"))
 
 # Nothing else has these characters: every one that is seen where it must not be is a leak.
 SECRET = "§¤¶§¤¶§¤¶"
