@@ -98,7 +98,7 @@ def _limit(data: MutableMapping[str, Any], limit: int, endpoint: Endpoint) -> No
     names = [path.rpartition(".")[2] for path in endpoint.limits]
     for key in [key for key in names if parameters.get(key) is not None] or names[:1]:
         asked = parameters.get(key)
-        parameters[key] = min(asked, limit) if type(asked) is int else limit
+        parameters[key] = min(asked, limit) if type(asked) is int and asked > 0 else limit
 
 
 def _silence(choice: Any) -> None:

@@ -71,6 +71,6 @@ def _redaction(
 def _smaller(limit: int | None, context: Any) -> int | None:
     estimated = context.get("estimated")
     asked = estimated.get("max_tokens") if isinstance(estimated, dict) else None
-    if limit is None or type(asked) is not int:
+    if limit is None or type(asked) is not int or asked < 1:
         return limit
     return min(limit, asked)

@@ -35,6 +35,8 @@ _COMPUTED: Final = frozenset(
     {"prompt", "completion", "result", "findings", "identity", "supported_obligations"}
 )
 _PRICED: Final = frozenset({Stage.MODEL_SELECTION, Stage.PRE_PROMPT})
+# Some providers take -1, or 0, for as many tokens as there are: below these a count is unknown.
+_LEAST: Final = {"prompt_tokens": 0, "max_tokens": 1}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -159,12 +161,16 @@ def _second(now: int) -> str:
 def _price(estimated: dict[str, Any], stage: Stage, properties: Mapping[str, Any]) -> None:
     """Compute the cost of a call that is yet to be made; unknown stays absent."""
     estimated.pop("cost_micros", None)
+    for name, least in _LEAST.items():
+        count = estimated.get(name)
+        if type(count) in (int, float) and count < least:
+            del estimated[name]
     if stage not in _PRICED:
         return
     total = 0
     for tokens, price in (("prompt_tokens", "input_price"), ("max_tokens", "output_price")):
         count, rate = estimated.get(tokens), properties.get(price)
-        if type(count) is not int or type(rate) is not int:
+        if type(count) is not int or type(rate) is not int or rate < 0:
             return
         total += count * rate
     # Prices are micro-USD per million tokens; a started micro-dollar counts.

@@ -1,4 +1,4 @@
-"""However often a text repeats what makes a detector look, it looks through no part of the text again and again.
+"""However often a text repeats what a detector looks for, no part of it is looked through again and again.
 
 What is counted is work, and never time: how many characters a detector went through.
 """
