@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import RunnableConfig
 
 from checkrein.flow import Flow
 from checkrein_langchain.denial import PolicyDenied
@@ -14,6 +15,7 @@ from checkrein_langchain.text.answers import chunk_of
 from checkrein_langchain.text.calls import said_in
 
 from .attempts import note_failure
+from .fallback_runs import note_denial
 from .replies import WITHHELD, awaits_text, calls_tools, reply_to
 from .streamed_call import StreamedCall
 
@@ -24,11 +26,13 @@ class AttemptedCall(StreamedCall):
     """A call as one attempt.
 
     A prompt that is replied to is taken out of it: callbacks are shown that something was denied, not what.
+    `config` is what it is called with, where that is known: a thread may have no context to look it up in.
     """
 
     def __post_init__(self) -> None:
         StreamedCall.__post_init__(self)
         self.reply: ChatGeneration | None = None
+        self.config: RunnableConfig | None = None
         self._asked = self.messages
 
     def before(self) -> Flow[None]:
@@ -92,5 +96,6 @@ class AttemptedCall(StreamedCall):
             and awaits_text(self.model, self.stop, {**self.options, **self.sent})
         ):
             return reply_to(error, self.heard)
+        note_denial(error, self.config)
         note_failure(self.pep, self.attempt, self.who.subject, said_in(self._asked, self._most))
         return None

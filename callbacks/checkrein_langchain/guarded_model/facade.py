@@ -13,7 +13,7 @@ from pydantic import Field
 from checkrein.enforcement import EnforcementPoint
 from checkrein_langchain.calls.attempted_call import AttemptedCall
 
-__all__ = ["WORN", "ModelFacade", "is_guarded_by"]
+__all__ = ["WORN", "ModelFacade", "is_guarded", "is_guarded_by"]
 
 # What LangChain does above `_generate`, it does on the wrapper, with what the model was given for it.
 WORN: Final = (
@@ -32,6 +32,11 @@ class _Marked(dict[str, Any]):
 
     __slots__ = ("pep",)
     pep: EnforcementPoint
+
+
+def is_guarded(serialized: Any) -> bool:
+    """Whether what a callback was handed as `serialized` is a guarded model, whoever decides about it."""
+    return isinstance(serialized, _Marked)
 
 
 def is_guarded_by(serialized: Any, pep: EnforcementPoint) -> bool:

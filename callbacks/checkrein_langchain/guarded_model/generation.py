@@ -68,7 +68,9 @@ class JudgedModel(ModelFacade):
             options: the options of the call.
         """
         messages = self._convert_input(sent).to_messages()
-        return open_call(self, messages, stop, options, self.attempt(messages, place_of(config)))
+        call = open_call(self, messages, stop, options, self.attempt(messages, place_of(config)))
+        call.config = config
+        return call
 
     def tried(
         self, attempt: Attempt, messages: list[BaseMessage], stop: list[str] | None, options: Options

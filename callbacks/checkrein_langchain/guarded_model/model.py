@@ -239,8 +239,12 @@ class GuardedChatModel(JudgedModel):
         """The calls, and what of their options is for callbacks alone."""
         shown: Options = {key: options.pop(key) for key in ("metadata", "run_name", "tags") if key in options}
         known = self.known(None, shown.get("metadata"))
-        place = place_of({"callbacks": callbacks})
-        return shown, [open_call(known, one, stop, options, known.attempt(one, place)) for one in messages]
+        config: RunnableConfig = {"callbacks": callbacks}
+        place = place_of(config)
+        calls = [open_call(known, one, stop, options, known.attempt(one, place)) for one in messages]
+        for call in calls:
+            call.config = config
+        return shown, calls
 
     def _joined(self, results: Sequence[LLMResult]) -> LLMResult:
         if len(results) == 1:

@@ -29,6 +29,7 @@ from checkrein_langchain.text.reader import Reader, plain
 from checkrein_langchain.text.surface import Surface
 from checkrein_langchain.tools.governed_runs import is_governed
 
+from . import fallbacks  # noqa: F401 -- it registers itself with LangChain
 from .caller_detection import note_caller
 from .enforcement import Enforcer, Run, named
 from .events import heard_model, read_chat, read_documents, read_texts, read_tool_output

@@ -12,7 +12,7 @@ from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseLLM
 from langchain_core.tracers.context import register_configure_hook
 
-__all__ = ["Tripping", "install"]
+__all__ = ["Tripping", "install", "is_installed"]
 
 _TEXT_CALLS: Final = frozenset({BaseLLM.agenerate.__code__, BaseLLM.generate.__code__})
 # `get`, LangChain's two functions that configure callbacks, the call, and before Python 3.12 a comprehension.
@@ -91,6 +91,11 @@ def install(handler: Tripping) -> Callable[[], None]:
                 _everywhere.handler = None
 
     return uninstall
+
+
+def is_installed() -> bool:
+    """Whether a handler is in every call of this process."""
+    return _everywhere.handler is not None
 
 
 def _cached_text_model(frame: FrameType | None) -> BaseLLM | None:
