@@ -152,8 +152,8 @@ class Governor:
         name = uncovered_call(call_type)
         if name is None and call.endpoint is not UNNAMED:
             return True
-        # The gate has put it on record already.
-        if passing() is None:
+        # The gate has put it on record already, unless it took the address for another endpoint's.
+        if passing() is None or name not in {None, passing()}:
             resource = resource_of(data, call_type)
             if not allowed(self.asker.pep.settings.uncovered, name):
                 code = "unsupported_endpoint" if name is None else f"uncovered.{name}"
@@ -201,7 +201,7 @@ class Governor:
     async def _bridge(self, call: Call, kwargs: MutableMapping[str, Any], endpoint: Endpoint) -> None:
         """Judge what LiteLLM itself calls on the way of a judged call, where it says something new."""
         keys = dict.fromkeys((*endpoint.content, *CONVERSATION))
-        told = request_surfaces(kwargs, [key for key in keys if key in kwargs], self._depth)
+        told = request_surfaces(kwargs, [key for key in keys if key in kwargs], self._depth, noted=False)
         if not call.said.issuperset(segment.text for segment in told.segments):
             await self._judge(call, kwargs, Asked(call.model, STAGES[1:2], endpoint, tuple(keys)))
 

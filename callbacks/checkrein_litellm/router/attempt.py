@@ -12,9 +12,10 @@ from checkrein.flow import Flow
 from checkrein_litellm.deployments import entity_of, group_of
 from checkrein_litellm.sdk.parameters import copied
 from checkrein_litellm.sdk.passage import Passage
+from checkrein_litellm.text.notes import NOTES
 from checkrein_litellm.text.turns import CONVERSATION, OF_THE_SYSTEM
 
-__all__ = ["Rerouted", "RoutedPassage"]
+__all__ = ["Rerouted", "RoutedPassage", "noted_in"]
 
 # A deployment may bring texts of its own, but none that LiteLLM fetches after the judgement.
 _FETCHED: Final = ("knowledge_bases", "prompt_id", "vector_store_ids")
@@ -31,12 +32,14 @@ class RoutedPassage(Passage):
 
     Args:
         keys: the parameters that the caller gave.
+        noted: what the caller noted in `metadata`, by name; the router adds notes of its own.
         kept: what the router keeps to itself while it chooses.
         written: what policy changed of the parameters; None where one is to be left out.
         target: the model that policy routes to, while the router unwinds.
     """
 
     keys: Collection[str] = ()
+    noted: Collection[str] = ()
     kept: dict[str, Any] = field(default_factory=dict, repr=False)
     written: dict[str, Any] = field(default_factory=dict, repr=False)
     target: str | None = None
@@ -72,6 +75,9 @@ class RoutedPassage(Passage):
         # A fallback may bring messages where there were none.
         read = {*self.keys, *self.written, "messages"}
         data |= {key: value for key, value in given.items() if key in read}
+        for key in NOTES:
+            if isinstance(data.get(key), Mapping):
+                data[key] = {name: one for name, one in data[key].items() if name in self.noted}
         own = params.get("tools")
         if own and given.get("tools"):
             data["tools"] = [*own, *given["tools"]]
@@ -112,7 +118,7 @@ class RoutedPassage(Passage):
                 self.written[key] = None
                 given[key] = None
             elif key in self.endpoint.content or data[key] != before.get(key):
-                given[key] = data[key]
+                given[key] = {**given[key], **data[key]} if key in NOTES else data[key]
                 if data[key] != before.get(key):
                     self.written[key] = data[key]
         if called != model.id:
@@ -131,6 +137,11 @@ class RoutedPassage(Passage):
     @property
     def _limits(self) -> set[str]:
         return {path.partition(".")[0] for path in self.endpoint.limits}
+
+
+def noted_in(data: Mapping[str, Any]) -> frozenset[str]:
+    """The names under which a caller notes something."""
+    return frozenset(str(name) for key in NOTES if isinstance(data.get(key), Mapping) for name in data[key])
 
 
 def _params(deployment: Mapping[str, Any] | None) -> Mapping[str, Any]:

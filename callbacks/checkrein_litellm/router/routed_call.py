@@ -19,7 +19,7 @@ from checkrein_litellm.sdk.tickets import Ticket, passage_of
 from checkrein_litellm.steps import Send
 from checkrein_litellm.withholding import shown
 
-from .attempt import RoutedPassage
+from .attempt import RoutedPassage, noted_in
 from .methods import GOVERNED
 
 __all__ = ["RoutedCalls"]
@@ -116,6 +116,7 @@ class RoutedCalls:
             describe=self._describe,
             client_call_id=str(data.get("litellm_call_id") or ""),
             keys=frozenset(data),
+            noted=noted_in(data),
         )
 
     def _describe(self, name: str) -> Mapping[str, Any]:

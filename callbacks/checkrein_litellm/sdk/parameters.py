@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from checkrein.errors import RequestError
 from checkrein_litellm.endpoints import Endpoint
 from checkrein_litellm.text.leaves import member
+from checkrein_litellm.text.notes import NOTES, SESSION
 from checkrein_litellm.text.request_fields import problem_of, text_keys
 
 __all__ = [
@@ -41,8 +42,9 @@ _CONNECTION: Final = frozenset(
     }
 )
 _COSTS: Final = frozenset({"input_cost_per_token", "output_cost_per_token"})
-# LiteLLM reads these itself; the two of them that it sends along are text like any other.
-_READ_BY_LITELLM: Final = frozenset({*all_litellm_params, *_CONNECTION}) - {"extra_headers", "headers"}
+# LiteLLM reads these itself; those of them that it sends along are text like any other.
+_SENT: Final = frozenset({"extra_headers", "headers", SESSION})
+_READ_BY_LITELLM: Final = frozenset({*all_litellm_params, *_CONNECTION}) - _SENT
 _FILES: Final = frozenset({"file", "image", "mask"})
 # By these LiteLLM makes an asynchronous call of a synchronous one: it would answer with a promise.
 _TWISTS: Final = frozenset(
@@ -132,7 +134,8 @@ def without_connection(data: Mapping[str, Any]) -> dict[str, Any]:
 def content_keys(data: Mapping[str, Any], endpoint: Endpoint) -> list[str]:
     """The parameters that reach the provider as text, in the call's order."""
     keys = text_keys(data, endpoint)
-    return [key for key in keys if key in endpoint.own or key not in _READ_BY_LITELLM]
+    found = [key for key in keys if key in endpoint.own or key not in _READ_BY_LITELLM]
+    return [*found, *(key for key in NOTES if key in data and key not in found)]
 
 
 def copied(data: Mapping[str, Any], endpoint: Endpoint, max_depth: int) -> dict[str, Any]:

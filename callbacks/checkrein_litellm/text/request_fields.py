@@ -39,7 +39,10 @@ CONTROLS: Final = frozenset(
         "timeout",
     }
 )
-"""What LiteLLM itself reads or sets, and no provider sees as text."""
+"""What LiteLLM itself reads or sets: no provider sees it as text, and no policy sets it."""
+
+# Of these, what some providers are sent all the same, in an address or in a header.
+_SENT: Final = frozenset({"api_version", "litellm_session_id"})
 
 # To a body that goes to the provider as it is, LiteLLM adds this; and the model is a name.
 _ADDED: Final = frozenset({"litellm_logging_obj", "model"})
@@ -127,7 +130,7 @@ def text_keys(data: Mapping[str, Any], endpoint: Endpoint) -> list[str]:
     """The parameters beside `messages` that reach the provider, in the request's order."""
     if endpoint.raw:
         return [key for key in data if key not in _ADDED]
-    return [key for key in data if key not in CONTROLS or key in endpoint.own]
+    return [key for key in data if key not in CONTROLS or key in endpoint.own or key in _SENT]
 
 
 def max_tokens_of(data: Mapping[str, Any], endpoint: Endpoint) -> int | None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from checkrein import Origin, Segment
 
 from .leaves import Leaf, Path, leaves, member
+from .notes import NOTES, SESSION, notes
 from .tokens import drop, holders, is_token, strays
 from .turns import CONVERSATION, OF_THE_SYSTEM, pieces
 
@@ -46,6 +47,7 @@ _ANSWERS: Final = frozenset({"candidates", "choices", "content", "data", "output
 _STORED: Final = ("cachedContent", "cached_content", "conversation", "previous_response_id")
 # What a tool is called with, whole and in the pieces of a stream.
 _JSON: Final = frozenset({"arguments", "delta", "partial_json"})
+_NOTED: Final = frozenset({*NOTES, SESSION})
 _FILES: Final = {"file": "audio", "image": "image", "mask": "image"}
 
 
@@ -137,7 +139,9 @@ class Surfaces:
                     _put(part, "")
 
 
-def request_surfaces(data: Mapping[str, Any], keys: Iterable[str], max_depth: int) -> Surfaces:
+def request_surfaces(
+    data: Mapping[str, Any], keys: Iterable[str], max_depth: int, *, noted: bool = True
+) -> Surfaces:
     """Read a request.
 
     What the application writes beside the conversation comes first, what the user writes there last: so that
@@ -147,6 +151,7 @@ def request_surfaces(data: Mapping[str, Any], keys: Iterable[str], max_depth: in
         data: the request.
         keys: the parameters beside `messages` that reach the provider.
         max_depth: longest path that is read.
+        noted: whether what the caller notes about the call is read as well.
 
     Raises:
         RequestError: it is nested over the limit.
@@ -161,9 +166,12 @@ def request_surfaces(data: Mapping[str, Any], keys: Iterable[str], max_depth: in
             for piece in pieces(data, key, max_depth):
                 surfaces.read(piece.found, piece.role, piece.origin)
     for key in keys:
-        if key not in OF_THE_SYSTEM and key not in CONVERSATION:
+        if key not in OF_THE_SYSTEM and key not in CONVERSATION and key not in _NOTED:
             surfaces.read(leaves(data, key, (key,), max_depth), key, Origin.USER)
             surfaces.read(_file_names(data, key), key, Origin.USER)
+    if noted:
+        for copies in notes(data, keys, max_depth):
+            surfaces.add(copies, "metadata", Origin.USER)
     place = max(len(surfaces.segments) - 1, 0)
     surfaces.uninspected += [{"kind": kind, "segment": place} for kind in _unseen(data, keys)]
     return surfaces
@@ -180,7 +188,7 @@ def content_of(data: Mapping[str, Any], keys: Iterable[str], max_depth: int) -> 
     Raises:
         RequestError: it is nested over the limit.
     """
-    surfaces = request_surfaces(data, keys, max_depth)
+    surfaces = request_surfaces(data, keys, max_depth, noted=False)
     return Content(
         tuple([(segment.origin, segment.text) for segment in surfaces.segments]),
         tuple([(one["kind"], one["segment"]) for one in surfaces.uninspected]),
