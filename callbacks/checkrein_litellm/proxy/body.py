@@ -15,7 +15,7 @@ RESOURCES: Final = "mcp_resources"
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
-_MCP: Final = re.compile(r"/mcp(?:/.*)?|/toolset/[^/]+/mcp|/[^/]+/mcp|(?:/[^/]+)?/sse(?:/.*)?")
+_MCP: Final = re.compile(r"/mcp(?:/.*)?|/toolset/[^/]+/mcp|/[^/]+/mcp|(?:/[^/]+)?/sse(?:/.*)?", re.DOTALL)
 _JUDGED: Final = frozenset(
     {"initialize", "logging/setLevel", "ping", "server/discover", "tools/call", "tools/list"}
 )
@@ -66,7 +66,7 @@ def asks_for_tools(body: bytes) -> bool:
     try:
         read = json.loads(body)
     except (ValueError, RecursionError):
-        return True  # the proxy cannot read it either
+        return False  # the server reads with another parser, and may understand it
     return all(_asks_for_tools(one) for one in (read if isinstance(read, list) else [read]))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_plus
@@ -15,6 +15,7 @@ from litellm.proxy._types import UserAPIKeyAuth
 from checkrein import Entity, SettingsError
 from checkrein_litellm.denial import CallDenied
 
+from .address import roots_of, route_of
 from .body import RESOURCES, Body, asks_for_tools, is_mcp
 from .telling import Telling
 from .uncovered import SESSION, allowed, uncovered_path
@@ -53,11 +54,13 @@ class Gate:
     Args:
         app: the proxy.
         asker: puts refusals and passages on record.
+        roots: the prefixes under which the proxy serves every address once more.
     """
 
-    def __init__(self, app: App, asker: Asker) -> None:
+    def __init__(self, app: App, asker: Asker, roots: Sequence[str] = ()) -> None:
         self._app = app
         self._asker = asker
+        self._roots = tuple(roots)
 
     @classmethod
     def install(cls, app: Any, asker: Asker) -> None:
@@ -78,9 +81,9 @@ class Gate:
         if isinstance(built, cls):  # the guardrail was loaded anew
             built._asker = asker  # noqa: SLF001 -- its own class
         elif built is None:
-            app.add_middleware(cls, asker=asker)
+            app.add_middleware(cls, asker=asker, roots=roots_of(app))
         else:
-            app.middleware_stack = cls(built, asker)
+            app.middleware_stack = cls(built, asker, roots_of(app))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, unless it goes where nothing is judged."""
@@ -89,7 +92,7 @@ class Gate:
             return
         if scope.get("query_string"):
             _query.set(unquote_plus(scope["query_string"].decode("utf-8", "replace")))
-        route = _route(scope)
+        route = route_of(scope, self._roots)
         telling = Telling(send, route)
         telling.begin()
         body = Body(receive, self._asker.pep.settings.limits.text)
@@ -132,14 +135,6 @@ class Gate:
         except CallDenied as denial:
             return denial
         return None
-
-
-def _route(scope: Scope) -> str:
-    """The path that the proxy's router will see."""
-    path = str(scope.get("path", ""))
-    root = str(scope.get("app_root_path", scope.get("root_path", ""))).rstrip("/")
-    path = path[len(root) :] if root and path.startswith(f"{root}/") else path
-    return path.rstrip("/") or "/"
 
 
 async def _uncovered(scope: Scope, route: str, body: Body) -> str | None:

@@ -55,7 +55,7 @@ UNCOVERED: Final = (
     Uncovered(
         "agents",
         "what agents are told and answer",
-        r"(?:/v1)?/a2a/(?!discover$).+|/v1beta/agents(?:/.*)?",
+        r"(?:/v1)?/a2a/(?!discover\Z).+|/v1beta/agents(?:/.*)?",
         (
             "acreate_agent",
             "adelete_agent",
@@ -171,7 +171,7 @@ UNCOVERED: Final = (
         ),
     ),
     Uncovered(
-        "search", "queries and what is found", rf"{_V}/search(?:/(?!tools$).+)?", ("asearch", "search")
+        "search", "queries and what is found", rf"{_V}/search(?:/(?!tools\Z).+)?", ("asearch", "search")
     ),
     Uncovered(
         "skills",
@@ -182,7 +182,7 @@ UNCOVERED: Final = (
     Uncovered(
         "stored_responses",
         "answers that a provider stored",
-        rf"{_V}/responses/(?!compact$|input_tokens$).+",
+        rf"{_V}/responses/(?!(?:compact|input_tokens)\Z).+",
         ("acancel_responses", "adelete_responses", "aget_responses", "alist_input_items"),
     ),
     Uncovered(
@@ -246,12 +246,15 @@ _GOVERNED: Final = re.compile(
     r"|(?:/v1beta)?/models/.+:(?:generateContent|streamGenerateContent)"
     # Lists of models are nobody's text.
     r"|/cursor/(?:v1/)?models"
-    r"|/mcp(?:/.*)?|/mcp-rest/tools/(?:call|list)|/toolset/[^/]+/mcp|/[^/]+/mcp"
+    r"|/mcp-rest/tools/(?:call|list)|/toolset/[^/]+/mcp",
+    re.DOTALL,  # a part of an address can hold a line break
 )
+# What LiteLLM serves elsewhere comes first: a file or a provider, too, can be called `mcp`.
+_SERVER: Final = re.compile(r"/mcp(?:/.*)?|/[^/]+/mcp", re.DOTALL)
 # The particular before the general.
 _LAST: Final = ("files", "pass_through")
 _PATHS: Final = [
-    (one.name, re.compile(one.paths))
+    (one.name, re.compile(one.paths, re.DOTALL))
     for one in sorted(
         UNCOVERED, key=lambda one: (one.name in _LAST, _LAST.index(one.name) if one.name in _LAST else 0)
     )
@@ -262,14 +265,16 @@ _CALLS: Final[Mapping[str, str]] = {call: one.name for one in UNCOVERED for call
 @lru_cache(maxsize=1024)
 def uncovered_path(path: str) -> str | None:
     """The name of what an address serves; None where it is governed or serves no model."""
-    if governed(path):
+    if _GOVERNED.fullmatch(path):
         return None
     return next((name for name, pattern in _PATHS if pattern.fullmatch(path)), None)
 
 
 def governed(path: str) -> bool:
     """Whether calls of this address come to the guard's hooks before and after."""
-    return _GOVERNED.fullmatch(path) is not None
+    if _GOVERNED.fullmatch(path):
+        return True
+    return _SERVER.fullmatch(path) is not None and uncovered_path(path) is None
 
 
 def uncovered_call(call_type: str) -> str | None:
