@@ -28,8 +28,8 @@ class PolicyDenied(checkrein.PolicyDenied, ModelError, GraphBubbleUp):  # noqa: 
     False), and those of LangGraph, its error handlers and its tool nodes as well (as a `GraphBubbleUp`): it
     reaches whoever called, is asked about once, and becomes no message that a model never said. `with_retry`
     and `with_fallbacks` take any exception for a reason to go on; there, every try is asked about, and after
-    a denial no model is called that is governed neither by itself nor by an installed `PolicyCallbackHandler`.
-    What a graph runs beside a denied node ends its step before the denial is raised.
+    a denial none is made that no policy governs, unless an installed `PolicyCallbackHandler` judges it. What
+    a graph runs beside a denied node ends its step before the denial is raised.
 
     Args:
         decision: the denied decision, as it was recorded.

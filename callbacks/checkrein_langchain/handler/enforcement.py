@@ -20,6 +20,7 @@ from checkrein_langchain.bounded_map import BoundedMap
 from checkrein_langchain.calls.attempts import Attempt, first_attempt, next_attempt, note_failure, place_of
 from checkrein_langchain.denial import PolicyDenied, can_stand
 from checkrein_langchain.identity import bound_identity, carries_subject, identity_of
+from checkrein_langchain.inner_model.unheard import Judging
 from checkrein_langchain.text.surface import Surface
 
 from .caller_detection import config_around
@@ -37,6 +38,7 @@ _CACHE_HINT: Final = (
     "no callback is told of an answer from the cache of a text model: make it with `cache=False`, or call a "
     "chat model as `guard(model, pep)`"
 )
+_ID_HINT: Final = "another run has the same id and has not ended: let each call have its own `run_id`"
 # A call that is cancelled ends without a word: what is remembered of it has to go some day.
 _MOST_RUNS: Final = 10_000
 
@@ -64,7 +66,7 @@ class Run:
     guarded: bool = False
 
 
-class Enforcer:
+class Enforcer(Judging):
     """Asks about calls that a callback handler is told of, and blocks what is denied.
 
     Args:
@@ -160,6 +162,18 @@ class Enforcer:
             note_failure(self.pep, run.attempt, run.who.subject, run.said)
 
     def _remember(self, run_id: UUID, run: Run) -> None:
+        """Remember a run that starts, unless one of the same id has not ended: a caller may choose ids.
+
+        The end of one would be taken for that of the other, and a run that nobody governs for a guarded one.
+        """
+        known = self._runs.get(run_id.int)
+        if known is not None and not (known.guarded and run.guarded):
+            stage = Stage.PRE_PROMPT if run.resource.type == "model" else Stage.TOOL_CALL
+            decision = self.pep.refuse(_ask(stage, run, Surface(0), {}), "run_id_in_use", _ID_HINT)
+            if decision.denied:
+                self._deny(run, decision, _ID_HINT)
+            if run.guarded:
+                return
         self._runs.keep(run_id.int, run)
 
     def _forget(self, run_id: UUID) -> Run | None:
