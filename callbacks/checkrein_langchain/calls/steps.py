@@ -12,6 +12,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatResult
 
+from checkrein_langchain.inner_model.unheard import unheard
+
 __all__ = ["Generate", "Store", "Unstored"]
 
 
@@ -45,7 +47,7 @@ class Unstored(BaseCache):
 
 @dataclass(slots=True)
 class Generate:
-    """Ask a model below its callbacks: nothing that it says reaches anybody but the flow.
+    """Ask a model below its callbacks: nothing that it says, or a model in it, reaches anybody but the flow.
 
     The model's own cache, rate limiter and format of output apply; it is written to by `Store` alone.
     """
@@ -61,7 +63,8 @@ class Generate:
         """Ask, blocking; an error is handed back: raised, it would stay reachable from what replaces it."""
         model = self._model()
         try:
-            return model._generate_with_cache(self.messages, stop=self.stop, **self.options)  # noqa: SLF001
+            with unheard():
+                return model._generate_with_cache(self.messages, stop=self.stop, **self.options)  # noqa: SLF001
         except Exception as error:  # noqa: BLE001 -- the flow decides
             return error
 
@@ -69,7 +72,8 @@ class Generate:
         """Ask and wait; an error is handed back."""
         model = self._model()
         try:
-            return await model._agenerate_with_cache(self.messages, stop=self.stop, **self.options)  # noqa: SLF001
+            with unheard():
+                return await model._agenerate_with_cache(self.messages, stop=self.stop, **self.options)  # noqa: SLF001
         except Exception as error:  # noqa: BLE001 -- the flow decides
             return error
 

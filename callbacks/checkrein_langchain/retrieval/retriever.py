@@ -23,12 +23,11 @@ from checkrein.identity import Identity
 from checkrein.vocabulary import Entity, Origin
 from checkrein_langchain.denial import PolicyDenied
 from checkrein_langchain.identity import bound_identity, identity_of
+from checkrein_langchain.inner_model.unheard import unheard
 from checkrein_langchain.text.reader import is_word
 from checkrein_langchain.text.tool_outputs import Output
 from checkrein_langchain.tools.governed_runs import governed
 from checkrein_langchain.tools.use import TOOL_STAGES, Use, call_id_of
-
-from .quiet import unheard
 
 __all__ = ["GuardedRetriever"]
 

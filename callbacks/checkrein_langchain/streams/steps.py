@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,12 +27,14 @@ class Source:
         messages: what is sent.
         stop: what ends the answer.
         options: the call's options.
+        around: entered for every chunk: what the model calls itself is called inside.
     """
 
     model: BaseChatModel
     messages: list[BaseMessage]
     stop: list[str] | None
     options: Mapping[str, Any]
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext
     _stream: Iterator[ChatGenerationChunk] | None = field(default=None, init=False)
     _astream: AsyncIterator[ChatGenerationChunk] | None = field(default=None, init=False)
 
@@ -43,7 +45,8 @@ class Source:
                 if self.model.rate_limiter:
                     self.model.rate_limiter.acquire(blocking=True)
                 self._stream = self.model._stream(self.messages, stop=self.stop, **self.options)  # noqa: SLF001
-            return next(self._stream, None)
+            with self.around():
+                return next(self._stream, None)
         except Exception as error:  # noqa: BLE001 -- the flow decides
             return error
 
@@ -54,7 +57,8 @@ class Source:
                 if self.model.rate_limiter:
                     await self.model.rate_limiter.aacquire(blocking=True)
                 self._astream = self.model._astream(self.messages, stop=self.stop, **self.options)  # noqa: SLF001
-            return await anext(self._astream, None)
+            with self.around():
+                return await anext(self._astream, None)
         except Exception as error:  # noqa: BLE001 -- the flow decides
             return error
 

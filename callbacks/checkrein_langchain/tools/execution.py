@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import is_dataclass
+from contextlib import contextmanager
+from dataclasses import is_dataclass, replace
 from typing import Any, Final, Self, get_type_hints
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
@@ -21,6 +22,7 @@ from checkrein.identity import Identity
 from checkrein.vocabulary import Entity
 from checkrein_langchain.denial import PolicyDenied
 from checkrein_langchain.identity import identity_of
+from checkrein_langchain.inner_model.unheard import unheard, without_streams
 from checkrein_langchain.text.tool_outputs import Output, as_content, is_data, is_outputs
 
 from .calling_convention import PASSING, RedactedToolError, chain_of, wanted, without_deltas
@@ -106,8 +108,9 @@ class JudgedTool(BaseTool):
         failure: Exception | None = None
         method = self.inner._run  # noqa: SLF001 -- above it, callbacks would hear of what it gives back
         try:
-            with ungoverned(), without_deltas():
-                response = method(*args, **kwargs, **wanted(method, config, run_manager))
+            with ungoverned(), without_deltas(), tool._withheld(config, run_manager) as (inside, manager):  # noqa: SLF001 -- its own
+                kwargs = {key: _within(one, inside) for key, one in kwargs.items()}
+                response = method(*args, **kwargs, **wanted(method, inside, manager))
         except PASSING:
             raise
         except Exception as error:  # noqa: BLE001 -- its text is judged as a result is
@@ -129,8 +132,9 @@ class JudgedTool(BaseTool):
         inherited = type(self.inner)._arun is BaseTool._arun  # noqa: SLF001 -- as LangChain asks
         told = self.inner._run if inherited else method  # noqa: SLF001 -- the same
         try:
-            with ungoverned(), without_deltas():
-                response = await method(*args, **kwargs, **wanted(told, config, run_manager))
+            with ungoverned(), without_deltas(), tool._withheld(config, run_manager) as (inside, manager):  # noqa: SLF001 -- its own
+                kwargs = {key: _within(one, inside) for key, one in kwargs.items()}
+                response = await method(*args, **kwargs, **wanted(told, inside, manager))
         except PASSING:
             raise
         except Exception as error:  # noqa: BLE001 -- its text is judged as a result is
@@ -148,6 +152,20 @@ class JudgedTool(BaseTool):
         yield from use.before()
         given, named = ((use.arguments,), options) if args else ((), {**use.arguments, **hidden})
         return self.model_copy(update={"use": use}), given, named
+
+    @contextmanager
+    def _withheld(self, config: RunnableConfig, run_manager: Any) -> Iterator[tuple[RunnableConfig, Any]]:
+        """The config and the manager for the tool: where its result may be denied, nobody hears how it came.
+
+        What its models, retrievers and subagents say would reach callbacks, traces and streams unjudged.
+        """
+        use: Use = self.use
+        if not use.judges_results:
+            yield config, run_manager
+            return
+        quiet = type(run_manager).get_noop_manager() if run_manager is not None else None
+        with unheard(quiet) as callbacks:
+            yield without_streams({**(config or {}), "callbacks": callbacks}), quiet
 
     def _outcome(self, response: Any, failure: Exception | None) -> Flow[Any]:
         use: Use = self.use
@@ -260,6 +278,13 @@ class JudgedTool(BaseTool):
         self, tool_input: str | dict[str, Any], tool_call_id: str | None
     ) -> tuple[tuple[str, ...], dict[str, Any]]:
         return self.inner._to_args_and_kwargs(tool_input, tool_call_id)  # noqa: SLF001 -- see above
+
+
+def _within(argument: Any, config: RunnableConfig) -> Any:
+    """An argument as the tool gets it: LangGraph's `ToolRuntime` brings the config of the call as well."""
+    if is_dataclass(argument) and type(argument).__name__ == "ToolRuntime":
+        return replace(argument, config=config)  # type: ignore[type-var]
+    return argument
 
 
 def refusal(denied: PolicyDenied, use: Use) -> ToolMessage:

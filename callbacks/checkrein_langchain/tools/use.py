@@ -17,7 +17,7 @@ from checkrein.identity import Identity
 from checkrein.ids import new_id
 from checkrein.vocabulary import AccessRequest, Entity, Origin, Stage
 from checkrein_langchain.access_requests import Decide, ask
-from checkrein_langchain.denial import PolicyDenied
+from checkrein_langchain.denial import PolicyDenied, can_stand
 from checkrein_langchain.text.reader import Reader, plain
 from checkrein_langchain.text.surface import Surface
 from checkrein_langchain.text.tool_outputs import Output, check_size, read_output, rewritten_output
@@ -216,6 +216,12 @@ class Use:
         )
 
     # What both share
+
+    @property
+    def judges_results(self) -> bool:
+        """Whether a result can be denied: policy is asked about it, and its denial would be enforced."""
+        covered = self.pep.node.covers(Stage.TOOL_RESULT)
+        return covered and can_stand(self.pep.settings, Stage.TOOL_RESULT, self.who.subject)
 
     @property
     def _most(self) -> int:
