@@ -8,7 +8,7 @@ import sys
 from collections.abc import Collection
 from itertools import accumulate, islice
 from pathlib import Path
-from stat import S_ISFIFO
+from stat import S_ISFIFO, S_ISREG
 from typing import Final
 
 __all__ = ["File", "Stdout"]
@@ -20,7 +20,8 @@ _ATOMIC: Final = getattr(select, "PIPE_BUF", 512)
 class File:
     """A file that is only appended to, readable by its owner alone; `{pid}` in its name is the process id.
 
-    It is opened again when it was moved or deleted, as logrotate does, but never within a line.
+    It is opened again when it was moved or deleted, as logrotate does, but never within a line. Where somebody
+    else was stopped within a line, a line of ours begins on the next one and does not become a part of it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,6 +45,8 @@ class File:
         if self._fd is None:
             # Python opens with O_CLOEXEC by itself (PEP 446).
             self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            if _is_torn(path, self._fd):
+                os.write(self._fd, b"\n")
         taken = os.write(self._fd, data) if data else 0
         self._whole = data[:taken].endswith(b"\n") or not data
         return taken
@@ -82,4 +85,18 @@ def _is(path: Path, fd: int) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(fd))
     except FileNotFoundError:
+        return False
+
+
+def _is_torn(path: Path, fd: int) -> bool:
+    """Whether a file ends within a line: its last writer was killed, or its disk full."""
+    told = os.fstat(fd)
+    if not told.st_size or not S_ISREG(told.st_mode):
+        return False
+    try:
+        # Not by the descriptor that is written to: one that can be read is not always to be had.
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except OSError:
         return False
