@@ -17,6 +17,15 @@ __all__ = ["build_engine"]
 
 _MAX_DEPTH: Final = 8
 _COMBINATIONS: Final = ("all", "by")
+# The parts of the input document that are the same for every host; None where any name may follow.
+_ENTITY: Final[Mapping[str, Any]] = {"id": {}, "properties": None, "type": {}}
+_PATHS: Final[Mapping[str, Any]] = {
+    "action": {"name": {}},
+    "context": None,
+    "resource": _ENTITY,
+    "stage": {},
+    "subject": _ENTITY,
+}
 
 
 def build_engine(node: Any, *, base: Path, source: YamlSource | None = None) -> All | By | EngineNode:
@@ -80,6 +89,9 @@ class _Builder:
         key, cases, otherwise = options["key"], options["cases"], options.get("otherwise")
         if not isinstance(key, str) or not isinstance(cases, Mapping) or not cases:
             raise self.source.error(place, "`key` must be a dotted path and `cases` a mapping, not empty")
+        problem = _path_problem(key)
+        if problem is not None:
+            raise self.source.error((*place, "key"), problem)
         built = {
             str(value): self.build(one, (*place, "cases", str(value)), depth + 1)
             for value, one in cases.items()
@@ -87,3 +99,20 @@ class _Builder:
         if otherwise is not None:
             otherwise = self.build(otherwise, (*place, "otherwise"), depth + 1)
         return By(key, built, otherwise)
+
+
+def _path_problem(key: str) -> str | None:
+    """What is wrong with a path that would find no value in any request."""
+    known: Mapping[str, Any] | None = _PATHS
+    own = False
+    for part in key.split("."):
+        if known is not None and part not in known:
+            hint = nearest(part, known) if known else "; end the path before it"
+            return f"`{key}`: the input document has no `{part}` there{hint}"
+        if not part:
+            return f"`{key}` has an empty part; write names with one dot between them"
+        own = known is None
+        known = None if known is None else known[part]
+    if known or (known is None and not own):
+        return f"`{key}` is no value; name one of its parts"
+    return None

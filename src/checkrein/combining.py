@@ -227,7 +227,9 @@ class By:
     Args:
         key: a dotted path, for instance `subject.properties.tenant`.
         cases: member by the property's value.
-        otherwise: for every other value and for an absent one; None = not_applicable.
+        otherwise: for every other string, and where nothing stands there; None = not_applicable.
+
+    What stands there and is no string is not_applicable: nobody said whose it is.
     """
 
     key: str
@@ -245,14 +247,23 @@ class By:
 
     def judge(self, request: EvaluationRequest) -> Flow[Judgement]:
         """Ask the member that the property names."""
-        value: Any = request.document
-        for part in self.key.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        node = self.cases.get(value, self.otherwise) if isinstance(value, str) else self.otherwise
+        node = self._picked(request.document)
         if node is None or not node.covers(request.stage):
             return Judgement(effect=Effect.NOT_APPLICABLE)
         judgement = yield from node.judge(request)
         return judgement
+
+    def _picked(self, document: Mapping[str, Any]) -> Node | None:
+        value: Any = document
+        for part in self.key.split("."):
+            if value is None:
+                break
+            if not isinstance(value, Mapping):
+                return None
+            value = value.get(part)
+        if value is None:
+            return self.otherwise
+        return self.cases.get(value, self.otherwise) if isinstance(value, str) else None
 
     def _nodes(self) -> tuple[Node, ...]:
         return (*self.cases.values(), *((self.otherwise,) if self.otherwise else ()))

@@ -107,7 +107,7 @@ def test_by_asks_the_member_that_the_property_names(by_tenant):
     assert by_tenant("umbrella").reasons[0].code == "u"
 
 
-@pytest.mark.parametrize("tenant", [None, "stranger", True, 1, ["acme"], {"acme": 1}])
+@pytest.mark.parametrize("tenant", [None, "stranger"])
 def test_by_without_a_member_for_the_value_denies_or_asks_the_otherwise(by_tenant, tenant):
     assert by_tenant(tenant).reasons[0].code == "not_applicable"
     assert by_tenant(tenant, StaticEngine(deny("other"))).reasons[0].code == "other"
