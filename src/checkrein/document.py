@@ -163,7 +163,7 @@ def _price(estimated: dict[str, Any], stage: Stage, properties: Mapping[str, Any
     estimated.pop("cost_micros", None)
     for name, least in _LEAST.items():
         count = estimated.get(name)
-        if type(count) in (int, float) and count < least:
+        if isinstance(count, int | float) and not isinstance(count, bool) and count < least:
             del estimated[name]
     if stage not in _PRICED:
         return

@@ -98,7 +98,7 @@ PRICES = {"input_price": 2_500_000, "output_price": 10_000_000}
     ("properties", "estimated", "cost"),
     [
         (PRICES, {"prompt_tokens": 203, "max_tokens": 512}, 5628),
-        (PRICES, {"prompt_tokens": 0, "max_tokens": 0}, 0),
+        (PRICES, {"prompt_tokens": 0, "max_tokens": 1}, 10),
         (PRICES, {"prompt_tokens": 203}, None),
         ({"input_price": 2_500_000}, {"prompt_tokens": 203, "max_tokens": 512}, None),
         (PRICES, {"prompt_tokens": True, "max_tokens": 512}, None),
