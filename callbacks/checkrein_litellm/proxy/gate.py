@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote_plus
 
 from fastapi import FastAPI, Request
 from litellm.proxy._types import UserAPIKeyAuth
@@ -19,15 +18,15 @@ from .address import roots_of, route_of
 from .body import RESOURCES, Body, asks_for_tools, is_mcp
 from .telling import Telling
 from .uncovered import SESSION, allowed, uncovered_path
+from .unseen import remember
 
 if TYPE_CHECKING:
     from .asker import Asker
 
-__all__ = ["Gate", "passing", "query"]
+__all__ = ["Gate", "passing"]
 
 _log = logging.getLogger("checkrein.litellm")
 _passing: ContextVar[str | None] = ContextVar("passing", default=None)
-_query: ContextVar[str] = ContextVar("query", default="")
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -41,11 +40,6 @@ _POLICY_VIOLATION: Final = 1008
 def passing() -> str | None:
     """The uncovered endpoint that this request was let through to, if it was."""
     return _passing.get()
-
-
-def query() -> str:
-    """The query of this request's address, decoded; hooks of LiteLLM do not see it."""
-    return _query.get()
 
 
 class Gate:
@@ -90,9 +84,8 @@ class Gate:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        if scope.get("query_string"):
-            _query.set(unquote_plus(scope["query_string"].decode("utf-8", "replace")))
         route = route_of(scope, self._roots)
+        remember(scope, route)
         telling = Telling(send, route)
         telling.begin()
         body = Body(receive, self._asker.pep.settings.limits.text)

@@ -23,12 +23,13 @@ from .answer_stream import held_back
 from .asked import TEXT_CHANGES, Asked, context_of, prompt_as_message
 from .asker import Asker, model_entity, resource_of
 from .calls import Call
-from .gate import passing, query
+from .gate import passing
 from .identity import authenticated
 from .mcp_tools import TOOL_CALLS
 from .narrowing import narrow, unjudged
 from .reply_form import form_of
 from .uncovered import allowed, uncovered_call
+from .unseen import fixed_texts, has_body, is_form
 
 __all__ = ["Governor"]
 
@@ -123,7 +124,7 @@ class Governor:
             return
         if self.asker.heed_opt_out(call, resource_of(data, call_type)):
             return
-        problem = problem_of(data, endpoint, self._guardrail)
+        problem = problem_of(data, endpoint, self._guardrail) or _unread(data, endpoint)
         if problem is not None:
             self.asker.refuse(call, resource_of(data, call_type), *problem)
             return
@@ -255,8 +256,8 @@ class Governor:
 
     def _read(self, data: Mapping[str, Any], asked: Asked) -> Surfaces:
         surfaces = request_surfaces(data, [key for key in asked.keys if key in data], self._depth)
-        if asked.endpoint.raw and query():
-            surfaces.add_fixed("query", query())
+        for name, text in fixed_texts() if asked.endpoint.raw else ():
+            surfaces.add_fixed(name, text)
         return surfaces
 
     async def _judge_answer(self, call: Call, surfaces: Surfaces, answers: Sequence[Any]) -> None:
@@ -283,3 +284,12 @@ class Governor:
     @property
     def _depth(self) -> int:
         return self.asker.pep.settings.limits.depth
+
+
+def _unread(data: Mapping[str, Any], endpoint: Endpoint) -> tuple[str, str] | None:
+    """Why a body that goes on as it is cannot be governed, as a reason's code and message; None if it can."""
+    if endpoint.raw and is_form():
+        return "unsupported_request.form", "a form would go on without having been read"
+    if endpoint.raw and has_body() and "model" not in data and not text_keys(data, endpoint):
+        return "unsupported_request.body", "the body would go on without having been read"
+    return None

@@ -13,8 +13,9 @@ from checkrein import EnforcementPoint, Settings, SettingsError
 from checkrein.testing import StaticEngine, capture_decisions, deny, permit
 from checkrein_litellm.denial import CallDenied
 from checkrein_litellm.proxy.asker import Asker
-from checkrein_litellm.proxy.gate import Gate, passing, query
+from checkrein_litellm.proxy.gate import Gate, passing
 from checkrein_litellm.proxy.telling import Telling, headers_of
+from checkrein_litellm.proxy.unseen import query
 
 KEY = UserAPIKeyAuth(user_id="alice")
 ALLOWING = {"uncovered": {"videos": "allow", "mcp_resources": "allow"}, "limits": {"text": 2_000}}
