@@ -8,14 +8,14 @@ adds tomorrow is judged too. No text is only one word, an identifier, or binary 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel
 
 from checkrein.errors import RequestError
 
-__all__ = ["Leaf", "Path", "leaves", "member"]
+__all__ = ["Leaf", "Path", "Room", "leaves", "member"]
 
 Path = tuple[str | int, ...]
 
@@ -46,6 +46,12 @@ _SPOKEN: Final = frozenset(
 )
 # What tools are handed and give back is data of any depth: all of it is said.
 _HANDED: Final = ("args", "arguments", "input", "response")
+# At the top, `input` holds turns and `response` an answer.
+_HANDED_AT: Final = frozenset({("args",), ("arguments",), ("documents",)})
+# Ten times the default of `limits.segments`; numbers in a list do not count.
+_MOST_NODES: Final = 100_000
+# A card, a phone or an account; what is shorter counts something.
+_MOST_DIGITS_OF_A_COUNT: Final = 5
 _WORD: Final = re.compile(r"[A-Za-z_]{1,32}")
 # The last is a token's number, as in `logit_bias`.
 _NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z_$.\-]{0,63}[0-9]{0,3}|[0-9]{1,7}")
@@ -142,8 +148,31 @@ class Leaf(NamedTuple):
         return self.path[-2] if len(self.path) > 1 else None
 
 
-def leaves(container: Any, key: Any, path: Path, max_depth: int, *, numbered: bool = False) -> Iterator[Leaf]:
-    """Every string at or below one member of a mapping, a list or a model.
+class Room:
+    """How much of one request or answer is read: a value costs time, whatever it says.
+
+    Args:
+        nodes: most strings, objects and lists.
+    """
+
+    def __init__(self, nodes: int = _MOST_NODES) -> None:
+        self._left = nodes
+
+    def take(self) -> None:
+        """Read one more.
+
+        Raises:
+            RequestError: there are too many.
+        """
+        self._left -= 1
+        if self._left < 0:
+            raise RequestError("limit.nodes", "there are too many strings, objects and lists to read")
+
+
+def leaves(  # noqa: PLR0913 -- where a walk begins, and where it ends
+    container: Any, key: Any, path: Path, max_depth: int, *, numbered: bool = False, room: Room | None = None
+) -> Iterator[Leaf]:
+    """Every string at or below one member of a mapping, a list or a model, and the numbers that are said.
 
     Args:
         container: a mapping, a list or a model.
@@ -152,34 +181,26 @@ def leaves(container: Any, key: Any, path: Path, max_depth: int, *, numbered: bo
         max_depth: longest path that is read.
         numbered: members of a list that number themselves (`index`), as the pieces of a stream do, go by that
             number instead of their place; never in a request, whose members could share a number.
+        room: what is left of the nodes that may be read; one walk's own unless it is given.
 
     Raises:
-        RequestError: it is nested over the limit.
+        RequestError: it is nested over the limit, or there is too much of it.
     """
     value = member(container, key)
+    if value is None or isinstance(value, int | float):
+        if digits := _digits(value, key, path):
+            yield Leaf(path, container, key, digits)
+        return
+    room = room or Room()
+    room.take()
     if isinstance(value, str):
         yield Leaf(path, container, key, value)
-        return
-    children = _children(value)
-    if children is None:
-        return
-    if len(path) > max_depth:
-        raise RequestError("limit.depth", "the request is nested over the limit `limits.depth`")
-    if isinstance(value, list):
-        for index, child in children:
-            number = member(child, "index") if numbered and isinstance(child, Mapping | BaseModel) else None
-            place = number if type(number) is int else index
-            yield from leaves(value, index, (*path, place), max_depth, numbered=numbered)
-        return
-    kind = member(value, "type")
-    if isinstance(kind, str) and kind in _KINDS:
-        yield Leaf(path, None, key, "", _KINDS[kind])
-    elif key in _FILE_PARTS:
-        yield Leaf(path, None, key, "", "file")
-    for name, _ in children:
-        if not _NAME.fullmatch(str(name)):
-            yield Leaf((_NAME_OF, *path, name), None, name, str(name))
-        yield from leaves(value, name, (*path, name), max_depth, numbered=numbered)
+    elif isinstance(value, list | Mapping | BaseModel):
+        if len(path) > max_depth:
+            raise RequestError("limit.depth", "the request is nested over the limit `limits.depth`")
+        yield from _told_of(value, key, path, room)
+        for name, place in _places(value, path, numbered=numbered):
+            yield from leaves(value, name, (*path, place), max_depth, numbered=numbered, room=room)
 
 
 def member(container: Any, key: Any) -> Any:
@@ -191,11 +212,47 @@ def member(container: Any, key: Any) -> Any:
     return container[key]
 
 
-def _children(value: Any) -> Iterable[tuple[Any, Any]] | None:
-    if isinstance(value, Mapping):
-        return value.items()
-    if isinstance(value, BaseModel):
-        return list(value)
+def _places(value: Any, path: Path, *, numbered: bool) -> Iterator[tuple[Any, Any]]:
+    """The members of a value that can say something, and what their paths call them."""
+    if not isinstance(value, list):
+        yield from ((name, name) for name in (value if isinstance(value, Mapping) else dict(value)))
+        return
+    handed = _is_handed(path)
+    for index, child in enumerate(value):
+        # The tokens of a prompt can be a million.
+        if child is None or (isinstance(child, int | float) and not handed):
+            continue
+        number = member(child, "index") if numbered and isinstance(child, Mapping | BaseModel) else None
+        yield index, number if type(number) is int else index
+
+
+def _told_of(value: Any, key: Any, path: Path, room: Room) -> Iterator[Leaf]:
+    """What an object is, if it is no text, and those of its names that say something."""
     if isinstance(value, list):
-        return enumerate(value)
-    return None
+        return
+    kind = member(value, "type")
+    if isinstance(kind, str) and kind in _KINDS:
+        yield Leaf(path, None, key, "", _KINDS[kind])
+    elif key in _FILE_PARTS:
+        yield Leaf(path, None, key, "", "file")
+    for name in value if isinstance(value, Mapping) else dict(value):
+        if not _NAME.fullmatch(str(name)):
+            room.take()
+            yield Leaf((_NAME_OF, *path, name), None, name, str(name))
+
+
+def _is_handed(path: Path) -> bool:
+    return path[:1] in _HANDED_AT or any(one in _HANDED for one in path[1:])
+
+
+def _digits(value: Any, key: Any, path: Path) -> str:
+    """A number as it is told, where tools are handed it or give it back, or where it is there for a text."""
+    if type(value) not in {int, float} or not (key in _SPOKEN or _is_handed(path)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    try:
+        text = str(value)
+    except ValueError:  # Python writes no number of more than some thousand digits
+        raise RequestError("limit.text", "there is a number of too many digits") from None
+    return text if sum(map(str.isdigit, text)) > _MOST_DIGITS_OF_A_COUNT else ""

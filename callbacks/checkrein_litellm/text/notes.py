@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
-from .leaves import Leaf, Path, leaves
+from .leaves import Leaf, Path, Room, leaves
 
 __all__ = ["NOTES", "SESSION", "notes"]
 
@@ -23,21 +24,25 @@ _DIRECT: Final = ("session_id", "user_id")
 _AT_SESSION: Final[Path] = ("session_id",)
 
 
-def notes(data: Mapping[str, Any], keys: Collection[str], max_depth: int) -> Iterator[list[list[Leaf]]]:
+def notes(
+    data: Mapping[str, Any], keys: Collection[str], max_depth: int, room: Room
+) -> Iterator[list[list[Leaf]]]:
     """The strings that a caller noted, each with all places where it stands.
 
     Args:
         data: the request.
         keys: the parameters that reach the provider: a bucket among them is all the caller's.
         max_depth: longest path that is read.
+        room: what is left of the nodes that may be read.
 
     Raises:
-        RequestError: it is nested over the limit.
+        RequestError: it is nested over the limit, or there is too much of it.
     """
     buckets = [name for name in NOTES if isinstance(data.get(name), Mapping)]
     own = [name for name in buckets if name not in keys]
+    read = partial(_below, max_depth=max_depth, room=room)
     told: dict[tuple[Path, str], list[list[Leaf]]] = {}
-    for place, leaf in _all(data, buckets, own, max_depth):
+    for place, leaf in _all(data, buckets, own, read):
         told.setdefault((place, leaf.text), []).append([leaf])
     for (place, text), copies in told.items():
         for name in own if copies[0][0].container is not None and place else ():
@@ -50,27 +55,32 @@ def notes(data: Mapping[str, Any], keys: Collection[str], max_depth: int) -> Ite
 
 
 def _all(
-    data: Mapping[str, Any], buckets: list[str], own: list[str], max_depth: int
+    data: Mapping[str, Any],
+    buckets: list[str],
+    own: list[str],
+    read: Callable[..., Iterator[tuple[Path, Leaf]]],
 ) -> Iterator[tuple[Path, Leaf]]:
     if isinstance(data.get(SESSION), str):
         yield _AT_SESSION, Leaf((SESSION,), data, SESSION, data[SESSION])
     for name in buckets:
         if name not in own:
-            yield from _below(data, name, (name,), 1, max_depth)
+            yield from read(data, name, (name,), 1)
             continue
         bucket = data[name]
-        for place, leaf in _below(bucket, _SENT, (name, _SENT), 2, max_depth):
+        for place, leaf in read(bucket, _SENT, (name, _SENT), 2):
             if place[:1] != _HEADERS:
                 yield place, leaf
         merged = [key for key in _merged(data, name) if key in bucket and key != _SENT]
-        yield from _below({name: dict.fromkeys(merged)}, name, (name,), 1, max_depth)  # their names alone
+        yield from read({name: dict.fromkeys(merged)}, name, (name,), 1)  # their names alone
         for key in dict.fromkeys((*_DIRECT, *merged)):
             if key in bucket:
-                yield from _below(bucket, key, (name, key), 1, max_depth)
+                yield from read(bucket, key, (name, key), 1)
 
 
-def _below(container: Any, key: str, path: Path, top: int, max_depth: int) -> Iterator[tuple[Path, Leaf]]:
-    for leaf in leaves(container, key, path, max_depth):
+def _below(  # noqa: PLR0913 -- as `leaves`
+    container: Any, key: str, path: Path, top: int, *, max_depth: int, room: Room
+) -> Iterator[tuple[Path, Leaf]]:
+    for leaf in leaves(container, key, path, max_depth, room=room):
         # The name of a field stands below a number of its own.
         yield leaf.path[top if leaf.container is not None or leaf.kind else top + 1 :], leaf
 

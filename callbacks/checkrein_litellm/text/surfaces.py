@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from checkrein import Origin, Segment
 
-from .leaves import Leaf, Path, leaves, member
+from .leaves import Leaf, Path, Room, leaves, member
 from .notes import NOTES, SESSION, notes
 from .tokens import drop, holders, is_token, strays
 from .turns import CONVERSATION, OF_THE_SYSTEM, pieces
@@ -156,21 +156,21 @@ def request_surfaces(
     Raises:
         RequestError: it is nested over the limit.
     """
-    surfaces = Surfaces()
+    surfaces, room = Surfaces(), Room()
     keys = list(keys)
     for key in keys:
         if key in OF_THE_SYSTEM:
-            surfaces.read(leaves(data, key, (key,), max_depth), key, Origin.SYSTEM)
+            surfaces.read(leaves(data, key, (key,), max_depth, room=room), key, Origin.SYSTEM)
     for key in CONVERSATION:
         if key == "messages" or key in keys:
-            for piece in pieces(data, key, max_depth):
+            for piece in pieces(data, key, max_depth, room):
                 surfaces.read(piece.found, piece.role, piece.origin)
     for key in keys:
         if key not in OF_THE_SYSTEM and key not in CONVERSATION and key not in _NOTED:
-            surfaces.read(leaves(data, key, (key,), max_depth), key, Origin.USER)
+            surfaces.read(leaves(data, key, (key,), max_depth, room=room), key, Origin.USER)
             surfaces.read(_file_names(data, key), key, Origin.USER)
     if noted:
-        for copies in notes(data, keys, max_depth):
+        for copies in notes(data, keys, max_depth, room):
             surfaces.add(copies, "metadata", Origin.USER)
     place = max(len(surfaces.segments) - 1, 0)
     surfaces.uninspected += [{"kind": kind, "segment": place} for kind in _unseen(data, keys)]
@@ -206,9 +206,11 @@ def answer_surfaces(answer: Any, max_depth: int, repeated: Collection[str] = ())
     Raises:
         RequestError: it is nested over the limit.
     """
-    surfaces = Surfaces()
+    surfaces, room = Surfaces(), Room()
     for key in _said(answer):
-        found = (leaf for leaf in leaves(answer, key, (key,), max_depth) if not is_token(leaf.path))
+        found = (
+            leaf for leaf in leaves(answer, key, (key,), max_depth, room=room) if not is_token(leaf.path)
+        )
         if key not in _ANSWERS:
             found = (leaf for leaf in found if leaf.kind or leaf.text not in repeated)
         surfaces.read(found, "assistant", Origin.ASSISTANT)
@@ -258,7 +260,10 @@ def _said(answer: Any) -> list[str]:
 
 
 def _put(leaf: Leaf, text: str) -> None:
-    if isinstance(member(leaf.container, leaf.key), Mapping | BaseModel | list):
+    standing = member(leaf.container, leaf.key)
+    if isinstance(standing, int | float) and isinstance(leaf.container, BaseModel):
+        raise UnwritableError("a number of a model cannot become a text")
+    if isinstance(standing, Mapping | BaseModel | list):
         # Nobody could part a new text into tokens.
         drop(leaf.container, leaf.key)
     elif isinstance(leaf.container, BaseModel):

@@ -7,9 +7,11 @@ from functools import partial
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
+from pydantic import BaseModel
+
 from checkrein import Origin
 
-from .leaves import Leaf, Path, leaves, member
+from .leaves import Leaf, Path, Room, leaves, member
 
 __all__ = ["CONVERSATION", "OF_THE_SYSTEM", "Piece", "pieces"]
 
@@ -58,6 +60,8 @@ _BY_TYPE: Final = {
 _OUTPUTS: Final = ("_output", "_approval_response")
 _CALLS: Final = ("_call", "_approval_request")
 _TOOL_RESULTS: Final = ("tool_result", "_tool_result")
+# `messages`, 0, `content`, 0.
+_TO_A_PART: Final = 4
 _FUNCTION_RESULTS: Final = ("functionResponse", "function_response")
 
 
@@ -75,26 +79,30 @@ class Piece(NamedTuple):
     found: list[Leaf]
 
 
-def pieces(data: Mapping[str, Any], key: str, max_depth: int) -> Iterator[Piece]:
+def pieces(data: Mapping[str, Any], key: str, max_depth: int, room: Room | None = None) -> Iterator[Piece]:
     """The conversation in one parameter, turn by turn.
 
     Args:
         data: the request.
         key: one of `CONVERSATION`.
         max_depth: longest path that is read.
+        room: what is left of the nodes that may be read.
 
     Raises:
-        RequestError: it is nested over the limit.
+        RequestError: it is nested over the limit, or there is too much of it.
     """
+    room = room or Room()
     turns = data.get(key)
     if not isinstance(turns, list):
         role, origin = _speaker(turns, key)
-        yield Piece(role, origin, list(leaves(data, key, (key,), max_depth)))
+        yield Piece(role, origin, list(leaves(data, key, (key,), max_depth, room=room)))
         return
     for index, turn in enumerate(turns):
+        if key != "documents" and (turn is None or isinstance(turn, int | float)):
+            continue  # the tokens of a prompt can be a million
         role, origin = _speaker(turn, key)
-        results = _results(turn, (key, index)) if origin is not Origin.TOOL else ()
-        found = leaves(turns, index, (key, index), max_depth)
+        results = _results(turn, (key, index)) if origin is not Origin.TOOL else frozenset()
+        found = leaves(turns, index, (key, index), max_depth, room=room)
         for is_result, group in groupby(found, partial(_is_in, results)):
             yield Piece(role, Origin.TOOL if is_result else origin, list(group))
 
@@ -102,10 +110,10 @@ def pieces(data: Mapping[str, Any], key: str, max_depth: int) -> Iterator[Piece]
 def _speaker(turn: Any, key: str) -> tuple[str, Origin]:
     if key == "documents":
         return key, Origin.RETRIEVED
-    said = member(turn, "role") if isinstance(turn, Mapping) else None
+    said = member(turn, "role") if isinstance(turn, Mapping | BaseModel) else None
     if isinstance(said, str):
         return said, _ORIGINS.get(said, Origin.USER)
-    kind = member(turn, "type") if isinstance(turn, Mapping) else None
+    kind = member(turn, "type") if isinstance(turn, Mapping | BaseModel) else None
     if isinstance(kind, str):
         if kind.endswith(_OUTPUTS):
             return "tool", Origin.TOOL
@@ -114,23 +122,23 @@ def _speaker(turn: Any, key: str) -> tuple[str, Origin]:
     return "user", Origin.USER
 
 
-def _results(turn: Any, path: Path) -> tuple[Path, ...]:
+def _results(turn: Any, path: Path) -> frozenset[Path]:
     """Where in a turn what a tool gave back stands, although somebody else's name is on the turn."""
     found: list[Path] = []
     for name in ("content", "parts"):
-        parts = member(turn, name) if isinstance(turn, Mapping) else None
+        parts = member(turn, name) if isinstance(turn, Mapping | BaseModel) else None
         for index, part in enumerate(parts if isinstance(parts, list) else ()):
-            if not isinstance(part, Mapping):
+            if not isinstance(part, Mapping | BaseModel):
                 continue
             kind = member(part, "type")
             if (isinstance(kind, str) and kind.endswith(_TOOL_RESULTS)) or any(
-                one in part for one in _FUNCTION_RESULTS
+                member(part, one) is not None for one in _FUNCTION_RESULTS
             ):
                 found.append((*path, name, index))
-    return tuple(found)
+    return frozenset(found)
 
 
-def _is_in(places: tuple[Path, ...], leaf: Leaf) -> bool:
+def _is_in(places: frozenset[Path], leaf: Leaf) -> bool:
     # The name of a field stands below a number of its own.
     path = leaf.path if leaf.container is not None or leaf.kind else leaf.path[1:]
-    return any(path[: len(place)] == place for place in places)
+    return path[:_TO_A_PART] in places
