@@ -104,6 +104,8 @@ class JudgedTool(BaseTool):
         **kwargs: Any,
     ) -> Any:
         tool, args, kwargs = run(self._for_use(args, kwargs, config))
+        if tool.use.changed is not None:
+            return tool._unused(tool.use.changed)  # noqa: SLF001 -- its own
         response: Any = None
         failure: Exception | None = None
         method = self.inner._run  # noqa: SLF001 -- above it, callbacks would hear of what it gives back
@@ -126,6 +128,8 @@ class JudgedTool(BaseTool):
         **kwargs: Any,
     ) -> Any:
         tool, args, kwargs = await arun(self._for_use(args, kwargs, config))
+        if tool.use.changed is not None:
+            return tool._unused(tool.use.changed)  # noqa: SLF001 -- its own
         response: Any = None
         failure: Exception | None = None
         method = self.inner._arun  # noqa: SLF001 -- see above
@@ -181,8 +185,12 @@ class JudgedTool(BaseTool):
             denied = error
         else:
             return (content, artifact) if pair else content
-        content = self.replied(denied, use)
-        return (content, None) if pair else content
+        return self._unused(denied)
+
+    def _unused(self, denied: PolicyDenied) -> Any:
+        """What LangChain is given in place of what the tool gives back."""
+        content = self.replied(denied, self.use)
+        return (content, None) if self.response_format == "content_and_artifact" else content
 
     def _judged(self, use: Use, content: Any, artifact: Any) -> Flow[tuple[Any, Any]]:
         if is_outputs(content):
@@ -277,6 +285,8 @@ class JudgedTool(BaseTool):
     def _to_args_and_kwargs(
         self, tool_input: str | dict[str, Any], tool_call_id: str | None
     ) -> tuple[tuple[str, ...], dict[str, Any]]:
+        if self.use is not None:
+            self.use.check(self.split(tool_input)[0])
         return self.inner._to_args_and_kwargs(tool_input, tool_call_id)  # noqa: SLF001 -- see above
 
 

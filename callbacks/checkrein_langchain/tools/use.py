@@ -74,6 +74,8 @@ class Use:
     seen: Any = field(default=(), repr=False)
     replies: bool = False
     _plain: Any = field(default_factory=dict, init=False, repr=False)
+    changed: PolicyDenied | None = field(default=None, init=False, repr=False)
+    _judged: Any = field(default=None, init=False, repr=False)
     _shown: list[str] | None = field(default=None, init=False, repr=False)
 
     # Before it runs
@@ -95,14 +97,35 @@ class Use:
             digest = digest_of(self.resource.id, self.tool_call_id, arguments)
             wanted = unapproved(decision, given, digest)
             if not wanted:
-                self.arguments = arguments
+                self.arguments, self._judged = arguments, self._seen_in(arguments)
                 return
             given = (*given, self._approved(decision, arguments, digest, wanted))
         raise self._failed(decision, ApprovalInvalidError("policy wants ever more approvals"))
 
     def is_judged(self, arguments: Any) -> bool:
         """Whether these are the arguments that were judged: somebody in between can have changed them."""
-        return bool(arguments == self.arguments)
+        return bool(self._seen_in(arguments) == self._judged)
+
+    def check(self, arguments: Any) -> None:
+        """Look at the arguments a last time: callbacks and middleware can change them in place.
+
+        Args:
+            arguments: that the tool is to run with; `changed` is set if they are not those that were judged.
+        """
+        if self._judged is None or self.is_judged(arguments):
+            return
+        try:
+            self._refuse(self._call(_NOTHING, ()), "arguments_changed", "they changed after they were judged")
+        except PolicyDenied as denied:
+            self.changed = denied
+
+    def _seen_in(self, arguments: Any) -> Any:
+        """What policy sees of arguments: a copy, as those that stand in the call can be changed in place."""
+        try:
+            surface = _read_arguments({"arguments": arguments}, self._most)
+            return plain(arguments), [slot.segment.text for slot in surface.slots]
+        except Exception:  # noqa: BLE001 -- what cannot be read cannot have been judged
+            return None
 
     def _readable_arguments(self) -> Surface | None:
         try:
@@ -233,8 +256,10 @@ class Use:
         decision.raise_if_denied(PolicyDenied)
         return decision
 
-    def _refuse(self, question: AccessRequest, code: str) -> None:
-        decision = self.pep.refuse(question, code, "it cannot be read, so policy cannot judge it")
+    def _refuse(
+        self, question: AccessRequest, code: str, why: str = "it cannot be read, so policy cannot judge it"
+    ) -> None:
+        decision = self.pep.refuse(question, code, why)
         self.tell(decision)
         decision.raise_if_denied(PolicyDenied)
 
