@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
 from langchain_core.messages import BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from pydantic import Field
 
 from checkrein.enforcement import EnforcementPoint
@@ -42,6 +43,14 @@ def is_guarded(serialized: Any) -> bool:
 def is_guarded_by(serialized: Any, pep: EnforcementPoint) -> bool:
     """Whether what a callback was handed as `serialized` is a model that this enforcement point governs."""
     return isinstance(serialized, _Marked) and serialized.pep is pep
+
+
+def _counts_here(model: BaseChatModel, *ways: str) -> bool:
+    """Whether a model counts tokens without sending them anywhere: by LangChain's own methods alone."""
+    kind = type(model)
+    return issubclass(kind, ModelFacade) or all(
+        getattr(kind, way) is getattr(BaseChatModel, way) for way in ways
+    )
 
 
 class ModelFacade(BaseChatModel):
@@ -82,17 +91,32 @@ class ModelFacade(BaseChatModel):
         name: str = self.inner.model  # type: ignore[attr-defined]
         return name
 
+    # Some models have their provider count, which would send it a text that nobody has judged.
+
     def get_token_ids(self, text: str) -> list[int]:
-        """The inner model's tokens."""
+        """The inner model's tokens, if it has them counted by LangChain or a function of its user.
+
+        Raises:
+            NotImplementedError: it counts them itself.
+        """
+        if not _counts_here(self.inner, "get_token_ids"):
+            raise NotImplementedError(
+                "the model may have its provider tell the tokens, past the policy; call `get_num_tokens`, "
+                "which estimates them, or give the model a `custom_get_token_ids`"
+            )
         return self.inner.get_token_ids(text)
 
     def get_num_tokens(self, text: str) -> int:
-        """The inner model's count."""
-        return self.inner.get_num_tokens(text)
+        """How many tokens a text has; estimated, where the inner model counts them itself."""
+        if _counts_here(self.inner, "get_num_tokens", "get_token_ids"):
+            return self.inner.get_num_tokens(text)
+        return count_tokens_approximately([text], extra_tokens_per_message=0)
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Any = None) -> int:
-        """The inner model's count."""
-        return self.inner.get_num_tokens_from_messages(messages, tools)
+        """How many tokens messages have; estimated, where the inner model counts them itself."""
+        if _counts_here(self.inner, "get_num_tokens_from_messages", "get_num_tokens", "get_token_ids"):
+            return self.inner.get_num_tokens_from_messages(messages, tools)
+        return count_tokens_approximately(messages, tools=list(tools) if tools else None)
 
     @cached_property
     def _serialized(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 
 from checkrein.vocabulary import Entity, Origin
-from checkrein_langchain.inner_model.facts import ADDRESSES, TOKEN_LIMITS
+from checkrein_langchain.inner_model.facts import ADDRESSES, TOKEN_LIMITS, is_limit
 from checkrein_langchain.text.calls import read_call
 from checkrein_langchain.text.messages import read_message
 from checkrein_langchain.text.reader import Reader
@@ -34,7 +34,7 @@ def heard_model(params: Mapping[str, Any], metadata: Mapping[str, Any]) -> Entit
 
 def heard_limit(params: Mapping[str, Any]) -> int | None:
     """The largest answer that the call allows, in tokens, or None when nothing says so."""
-    return next((params[key] for key in TOKEN_LIMITS if type(params.get(key)) is int), None)
+    return next((params[key] for key in TOKEN_LIMITS if is_limit(params.get(key))), None)
 
 
 def read_chat(messages: Sequence[BaseMessage], params: Mapping[str, Any], most: int) -> Surface:

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 
-from .facts import ADDRESSES, TOKEN_LIMITS, facts_of
+from .facts import ADDRESSES, TOKEN_LIMITS, facts_of, is_limit
 from .options import tool_names, without_tracing
 
 __all__ = [
@@ -106,7 +106,7 @@ def show_changes(
             "the provider does not tell its request, so no change of it can be shown to hold"
         )
     limits = [payload[key] for key in TOKEN_LIMITS if payload.get(key) is not None]
-    if limit is not None and (not limits or any(one > limit for one in limits)):
+    if limit is not None and (not limits or any(not is_limit(one) or one > limit for one in limits)):
         raise ModelChangeError("the limit of tokens does not reach the request")
     if any(key not in payload or payload[key] != value for key, value in parameters.items()):
         raise ModelChangeError("a parameter does not reach the request")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel
 
-__all__ = ["ADDRESSES", "TOKEN_LIMITS", "ModelFacts", "facts_of", "largest_answer"]
+__all__ = ["ADDRESSES", "TOKEN_LIMITS", "ModelFacts", "facts_of", "is_limit", "largest_answer"]
 
 # Beside its name, a model with one of these reaches something that the name does not choose.
 ADDRESSES: Final = (
@@ -51,11 +51,16 @@ def facts_of(model: BaseChatModel) -> ModelFacts:
     return ModelFacts(
         name=str(name or model._llm_type),  # noqa: SLF001 -- the same
         properties={"provider": provider} if isinstance(provider, str) else {},
-        max_tokens=limit if type(limit) is int else None,
+        max_tokens=limit if is_limit(limit) else None,
     )
+
+
+def is_limit(value: Any) -> bool:
+    """Whether it limits an answer: some providers take 0 or -1 for any number of tokens."""
+    return type(value) is int and value > 0
 
 
 def largest_answer(facts: ModelFacts, options: Mapping[str, Any]) -> int | None:
     """The largest answer that a call allows, in tokens, or None when nothing limits it."""
-    asked = next((options[key] for key in TOKEN_LIMITS if type(options.get(key)) is int), None)
+    asked = next((options[key] for key in TOKEN_LIMITS if is_limit(options.get(key))), None)
     return facts.max_tokens if asked is None else asked
