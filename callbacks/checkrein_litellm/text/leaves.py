@@ -57,7 +57,8 @@ _WORD: Final = re.compile(r"[A-Za-z_]{1,32}")
 _NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z_$.\-]{0,63}[0-9]{0,3}|[0-9]{1,7}")
 _IDENTIFIER: Final = re.compile(
     r"(?:call|chatcmpl|fc|file|msg|resp|rs|toolu)[_-]"
-    r"(?:[A-Za-z0-9]{4,128}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+    # Digits alone could be a card's.
+    r"(?![0-9]{9,}$|.*[0-9]{4}-[0-9]{4}-[0-9]{4})(?:[A-Za-z0-9]{4,128}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 )
 # What is shorter could be a number that matters; a signature or a picture is longer.
 _BINARY: Final = re.compile(r"[A-Za-z0-9+/_=\-]{64,}")

@@ -48,6 +48,7 @@ _STORED: Final = ("cachedContent", "cached_content", "conversation", "previous_r
 # What a tool is called with, whole and in the pieces of a stream.
 _JSON: Final = frozenset({"arguments", "delta", "partial_json"})
 _NOTED: Final = frozenset({*NOTES, SESSION})
+_ENCRYPTED: Final = "encrypted_content"
 _FILES: Final = {"file": "audio", "image": "image", "mask": "image"}
 
 
@@ -98,6 +99,10 @@ class Surfaces:
         if kind is not None:
             if kind and not told:
                 self.uninspected.append({"kind": kind, "segment": max(len(self.segments) - 1, 0)})
+            if not kind:
+                # A signature says nothing that a policy could read, or what looks like one does.
+                sealed = "encrypted" if whole.key == _ENCRYPTED else "signature"
+                self.uninspected.append({"kind": sealed, "segment": max(len(self.segments) - 1, 0)})
             return bool(kind)
         if whole.is_text:
             self._places[whole.path] = copies
