@@ -12,7 +12,7 @@ from checkrein.vocabulary import Entity, Origin
 from checkrein_langchain.inner_model.facts import ADDRESSES, TOKEN_LIMITS, is_limit
 from checkrein_langchain.text.calls import read_call
 from checkrein_langchain.text.messages import read_message
-from checkrein_langchain.text.reader import Reader
+from checkrein_langchain.text.reader import Reader, is_word
 from checkrein_langchain.text.surface import Surface
 
 __all__ = ["heard_limit", "heard_model", "read_chat", "read_documents", "read_texts", "read_tool_output"]
@@ -70,6 +70,8 @@ def read_documents(documents: Sequence[Document], most: int) -> Surface:
     for index, document in enumerate(documents):
         reader = Reader(surface, "retrieved", Origin.RETRIEVED, since=len(surface.slots))
         holder = {"page_content": document.page_content, "metadata": dict(document.metadata)}
+        if document.id is not None and not is_word(document.id):
+            holder["id"] = document.id
         for key in holder:
             reader.read(holder, key, ("documents", index, key), whole=True)
     return surface

@@ -17,11 +17,9 @@ __all__ = ["read_call", "said_in"]
 
 # What of a tool or a schema is written for the model to read.
 _PROSE: Final = frozenset({"const", "default", "description", "enum", "examples", "title"})
-_SCHEMAS: Final = ("tools", "functions", "response_format")
+_SCHEMAS: Final = ("tools", "functions", "response_format", "tool_choice", "function_call")
 _TEXT: Final = frozenset({"instructions", "prompt", "safety_identifier", "suffix", "user"})
-_NO_TEXT: Final = frozenset(
-    {"ls_structured_output_format", "model", "parallel_tool_calls", "structured_output_format", "tool_choice"}
-)
+_NO_TEXT: Final = frozenset({"ls_structured_output_format", "model", "structured_output_format"})
 _MANY_DIGITS: Final = 6
 
 
@@ -64,7 +62,12 @@ def _read_prose(reader: Reader, holder: Any, key: Any, path: Path) -> None:
         named = isinstance(holder, dict) and key in _PROSE and path[-2:-1] != ("properties",)
         if named:
             reader.read(holder, key, path, whole=True)
+        elif isinstance(value, str):
+            # Names, patterns, grammars: what is no word of a schema, a model may read as well.
+            if _is_text(value):
+                reader.item(holder, key, path)
         elif isinstance(value, dict):
+            reader.names(path, value)
             todo += [(value, name, (*path, str(name))) for name in reversed(value)]
         elif isinstance(value, list):
             todo += [(value, index, (*path, index)) for index in range(len(value) - 1, -1, -1)]

@@ -19,7 +19,7 @@ from langchain_core.utils.json import parse_partial_json
 
 from checkrein.vocabulary import Origin, Segment
 
-from .reader import Fields, Reader, dump_json, load_json
+from .reader import Fields, Reader, dump_json, is_word, load_json
 from .surface import Path, Surface
 
 __all__ = ["copy_message", "drop_derived", "read_message", "read_messages", "read_metadata"]
@@ -87,6 +87,10 @@ def read_message(surface: Surface, message: BaseMessage, path: Path) -> None:
     fields = Fields(message)
     if message.name:
         reader.item(fields, "name", (*path, "name"))
+    if isinstance(message, ChatMessage):
+        _read_id(reader, fields, "role", path)
+    if isinstance(message, ToolMessage):
+        _read_id(reader, fields, "tool_call_id", path)
     if isinstance(message.content, str):
         reader.item(fields, "content", (*path, "content"))
     elif origin is Origin.ASSISTANT:
@@ -127,7 +131,9 @@ def _author(message: BaseMessage) -> tuple[str, Origin]:
     if isinstance(message, ToolMessage | FunctionMessage):
         return "tool", Origin.TOOL
     if isinstance(message, ChatMessage):
-        return message.role, _ROLES.get(message.role.lower(), Origin.USER)
+        return (message.role if is_word(message.role) else "other"), _ROLES.get(
+            message.role.lower(), Origin.USER
+        )
     return ("user" if message.type == "human" else message.type), Origin.USER
 
 
@@ -172,12 +178,21 @@ def _spread(places: tuple[tuple[Any, Any], ...]) -> Callable[[str], None]:
     return write
 
 
+def _read_id(reader: Reader, holder: Any, key: str, path: Path) -> None:
+    """What stands where an id should, and is none, is sent as well, and given out."""
+    value = holder.get(key) if isinstance(holder, dict) else holder[key]
+    if isinstance(value, str) and not is_word(value):
+        reader.item(holder, key, (*path, key))
+
+
 def _read_calls(reader: Reader, message: AIMessage, path: Path) -> None:
     for index, call in enumerate(message.tool_calls):
         place = (*path, "tool_calls", index)
         reader.item(call, "name", (*place, "name"))
+        _read_id(reader, call, "id", place)
         reader.read(call, "args", (*place, "args"), whole=True)
     for index, wrong in enumerate(message.invalid_tool_calls):
+        _read_id(reader, wrong, "id", (*path, "invalid_tool_calls", index))
         for key in ("name", "args", "error"):
             if wrong.get(key):
                 reader.read(wrong, key, (*path, "invalid_tool_calls", index, key), whole=True)
@@ -189,6 +204,7 @@ def _read_call_chunks(reader: Reader, message: AIMessageChunk, path: Path) -> No
     reader.surface.after(path, lambda: _parse_calls(message))
     for index, chunk in enumerate(message.tool_call_chunks):
         place = (*path, index)
+        _read_id(reader, chunk, "id", place)
         if chunk.get("name"):
             reader.read(chunk, "name", (*place, "name"), whole=True)
         args = chunk.get("args")

@@ -27,6 +27,9 @@ _KEY: Final = -1
 _SHORTEST_NUMBER: Final = 6
 _SCHEMA_WORD: Final = re.compile(r"[A-Za-z_]{0,40}")
 _WORD: Final = re.compile(r"[\w.:/+=-]{0,256}", re.ASCII)
+# Six digits or more that stand for themselves, as in `536-90-4399`: ids of machines have letters among them.
+_NUMBER: Final = re.compile(r"(?<![A-Za-z0-9_])\d(?:[.:/+=-]?\d){5,}+(?![A-Za-z0-9_])")
+_SIGNATURE: Final = re.compile(r"[A-Za-z0-9+/=_-]*+")
 _JSON_TEXT: Final = frozenset({"arguments", "args", "input", "partial_json"})
 _JSON_DATA: Final = _JSON_TEXT | {"json", "output"}
 _OPAQUE: Final = frozenset({"signature", "thoughtSignature", "thought_signature"})
@@ -94,8 +97,8 @@ class Fields:
 
 
 def is_word(text: str) -> bool:
-    """Whether it looks like an id or an option and not like text."""
-    return _WORD.fullmatch(text) is not None
+    """Whether it looks like an id or an option, and neither like text nor like somebody's number."""
+    return _WORD.fullmatch(text) is not None and _NUMBER.search(text) is None
 
 
 def load_json(text: str) -> Any:
@@ -197,7 +200,9 @@ class Reader:
 
     def _string(self, item: _Item, value: str, todo: list[_Item]) -> None:
         if not item.whole:
-            if item.name in _OPAQUE or (item.name in _STRUCTURAL and is_word(value) and not item.kind):
+            if (item.name in _OPAQUE and _SIGNATURE.fullmatch(value)) or (
+                item.name in _STRUCTURAL and is_word(value) and not item.kind
+            ):
                 return
             if item.name in _BINARY and " " not in value:
                 self._tell(item)
@@ -236,7 +241,7 @@ class Reader:
             kind = _FILES.get(word, kind)
         items: list[_Item] = []
         if whole:
-            self._keys(item.path, value)
+            self.names(item.path, value)
         for key in value:
             path = (*item.path, key if isinstance(key, str) else str(key))
             name = key if isinstance(key, str) else ""
@@ -246,7 +251,7 @@ class Reader:
             items.append(_Item(value, key, path, name, below, kind, told))
         return items
 
-    def _keys(self, path: Path, value: dict[Any, Any]) -> None:
+    def names(self, path: Path, value: dict[Any, Any]) -> None:
         """Keys that are no words of a schema are text; all of them change at once, after the values below."""
         names: dict[str, str] = {}
         for key in value:
