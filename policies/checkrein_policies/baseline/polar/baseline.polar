@@ -29,11 +29,17 @@ within_limit(price) if price matches Integer and price <= 2000000;
 
 # The budget, where the host knows what was spent
 deny(_, "invoke_model", _, ctx, reason) if
-    fact(ctx, "usage", "limit_micros", limit) and
-    fact(ctx, "usage", "spent_micros", spent) and
+    fact(ctx, "usage", "limit_micros", limit) and limit matches Integer and
+    fact(ctx, "usage", "spent_micros", spent) and spent matches Integer and
     cost(ctx, cost) and
     spent + cost >= limit and
     reason = {code: "budget.exceeded", message: "the budget does not cover this call"};
+
+deny(_, "invoke_model", _, ctx, reason) if
+    fact(ctx, "usage", "limit_micros", limit) and
+    fact(ctx, "usage", "spent_micros", spent) and
+    not (limit matches Integer and spent matches Integer) and
+    reason = {code: "budget.unknown", message: "there is a budget, and what it says is no number"};
 
 cost(ctx, cost) if fact(ctx, "estimated", "cost_micros", cost);
 cost(ctx, 0) if not fact(ctx, "estimated", "cost_micros", _);

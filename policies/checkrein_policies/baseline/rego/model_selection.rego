@@ -24,9 +24,20 @@ reasons contains {"code": "tier.model_price", "msg": "the model costs more than 
 }
 
 reasons contains {"code": "budget.exceeded", "msg": "the budget does not cover this call"} if {
+	counted
+	input.context.usage.spent_micros + cost >= input.context.usage.limit_micros
+}
+
+reasons contains {"code": "budget.unknown", "msg": "there is a budget, and what it says is no number"} if {
+	input.context.usage.spent_micros != null
+	input.context.usage.limit_micros != null
+	not counted
+}
+
+# Of what is no number nothing is known: text would sort above every limit.
+counted if {
 	is_number(input.context.usage.spent_micros)
 	is_number(input.context.usage.limit_micros)
-	input.context.usage.spent_micros + cost >= input.context.usage.limit_micros
 }
 
 default cost := 0

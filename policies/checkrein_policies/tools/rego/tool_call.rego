@@ -17,6 +17,8 @@ tool := input.resource.id
 given := input.context.tool.arguments
 
 permitted if {
+	# A mapping has members, too, but names nothing.
+	is_array(input.subject.properties.roles)
 	some role, names in config.roles
 	role in input.subject.properties.roles
 	some name in names

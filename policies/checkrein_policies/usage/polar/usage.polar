@@ -10,13 +10,14 @@ deny(_, "invoke_model", _, ctx, reason) if
 deny(_, "invoke_model", _, ctx, reason) if
     budget(ctx, budget, code) and
     spent = budget.get("spent_micros") and spent matches Integer and
+    budget.get("limit_micros") matches Integer and
     cost(ctx, cost) and
     spent + cost >= budget.limit_micros and
     reason = {code: code, message: "what was spent and this call reach the limit"};
 
 deny(_, "invoke_model", _, ctx, reason) if
     budget(ctx, budget, _) and
-    not budget.get("spent_micros") matches Integer and
+    not (budget.get("spent_micros") matches Integer and budget.get("limit_micros") matches Integer) and
     reason = {code: "budget.unknown", message: "there is a limit, and nobody knows what was spent"};
 
 deny(_, "invoke_model", _, ctx, reason) if
@@ -27,12 +28,12 @@ deny(_, "invoke_model", _, ctx, reason) if
 
 deny(_, "invoke_model", _, ctx, reason) if
     rated(ctx, requests, quota) and
-    requests matches Integer and requests >= quota and
+    requests matches Integer and quota matches Integer and requests >= quota and
     reason = {code: "rate.exceeded", message: "the quota of this hour is used up"};
 
 deny(_, "invoke_model", _, ctx, reason) if
-    rated(ctx, requests, _) and
-    not requests matches Integer and
+    rated(ctx, requests, quota) and
+    not (requests matches Integer and quota matches Integer) and
     reason = {code: "rate.unknown", message: "there is a quota, and nobody counted the requests"};
 
 # Of a call that may take any number of tokens nobody can say what it costs.
