@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from litellm.llms.base_llm.base_utils import type_to_response_format_param
 from litellm.types.router import CredentialLiteLLMParams
 from litellm.types.utils import all_litellm_params
 from pydantic import BaseModel
@@ -65,6 +66,8 @@ _TWISTS: Final = frozenset(
         "is_async",
     }
 )
+# An application may give a class there, of which LiteLLM sends the schema.
+_FORMATS: Final = frozenset({"response_format", "text_format"})
 _GATEWAY: Final = "litellm_proxy"
 
 
@@ -145,9 +148,10 @@ def copied(data: Mapping[str, Any], endpoint: Endpoint, max_depth: int) -> dict[
         RequestError: it holds what nobody could read, or is nested over the limit.
     """
     keys = {*content_keys(data, endpoint), "messages"} - _FILES
+    shown = {key: _schema_of(value) if key in _FORMATS else value for key, value in data.items()}
     return {
         key: _copied(value, max_depth, key not in endpoint.content) if key in keys else value
-        for key, value in data.items()
+        for key, value in shown.items()
     }
 
 
@@ -161,6 +165,17 @@ def file_names(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                     yield f"{key}.{number}.{place}", part
 
 
+def _schema_of(value: Any) -> Any:
+    """What LiteLLM would send of a class that says how the answer is to look."""
+    if value is None or isinstance(value, Mapping | BaseModel | str):
+        return value
+    if isinstance(value, type) and issubclass(value, BaseModel):
+        return type_to_response_format_param(value)
+    raise RequestError(
+        "unsupported_request.format", f"a format that is `{type(value).__name__}` cannot be read"
+    )
+
+
 def _copied(value: Any, depth: int, lenient: bool) -> Any:  # noqa: FBT001 -- handed down unchanged
     if depth < 0:
         raise RequestError("limit.depth", "the request is nested over the limit `limits.depth`")
@@ -171,7 +186,9 @@ def _copied(value: Any, depth: int, lenient: bool) -> Any:  # noqa: FBT001 -- ha
         return [_copied(one, depth - 1, lenient) for one in value]
     if isinstance(value, BaseModel):
         return value.model_copy(deep=True)
-    if value is None or lenient or isinstance(value, str | int | float):
+    readable = value is None or isinstance(value, str | int | float)
+    # Of a class, LiteLLM would send what it says of itself.
+    if readable or (lenient and not isinstance(value, type)):
         return value
     raise RequestError("unsupported_request.content", f"`{type(value).__name__}` in a prompt cannot be read")
 
