@@ -127,6 +127,13 @@ class Enforcer(Judging):
             # Only `no_store` gets here: whether something is stored is not a callback's to say.
             self._deny(run, self.pep.report_failure(decision, NeedsGuardError()), _HINT)
 
+    def _refuse_result(self, run: Run) -> None:
+        """Deny a result that policy cannot be asked about; under monitor it is recorded, and passes."""
+        question = _ask(Stage.TOOL_RESULT, run, Surface(0), {})
+        decision = self.pep.refuse(question, "result_unreadable", "it is too large to be read")
+        if decision.denied:
+            self._deny(run, decision, "")
+
     def _judges_answers(self, run: Run, stage: Stage = Stage.POST_COMPLETION) -> bool:
         return self.pep.node.covers(stage) and can_stand(self.pep.settings, stage, run.who.subject)
 

@@ -14,6 +14,7 @@ from checkrein_langchain.text.calls import read_call
 from checkrein_langchain.text.messages import read_message
 from checkrein_langchain.text.reader import Reader, is_word
 from checkrein_langchain.text.surface import Surface
+from checkrein_langchain.text.tool_outputs import check_size
 
 __all__ = ["heard_limit", "heard_model", "read_chat", "read_documents", "read_texts", "read_tool_output"]
 
@@ -53,11 +54,16 @@ def read_texts(texts: Sequence[str], role: str, origin: Origin, most: int) -> Su
 
 
 def read_tool_output(output: Any, most: int) -> Surface:
-    """What a tool gave back, of whatever type it is."""
+    """What a tool gave back, of whatever type it is.
+
+    Raises:
+        ValueError: it is too large to be read, or endless.
+    """
     surface = Surface(most)
     if isinstance(output, BaseMessage):
         read_message(surface, output, ("output",))
     else:
+        check_size(output)
         known = isinstance(output, str | int | float | dict | list | tuple | None)
         holder = {"output": output if known else str(output)}
         Reader(surface, "tool", Origin.TOOL).read(holder, "output", ("output",), whole=True)

@@ -212,7 +212,12 @@ class PolicyCallbackHandler(Enforcer, BaseCallbackHandler):
         """Judge what a tool gave back."""
         run = self._forget(run_id) or Run(self._who(), named("tool", None))
         if not run.guarded and self.pep.node.covers(Stage.TOOL_RESULT):
-            self._judge(Stage.TOOL_RESULT, run, read_tool_output(output, self._most), {"operation": "tool"})
+            try:
+                surface = read_tool_output(output, self._most)
+            except ValueError:
+                self._refuse_result(run)
+            else:
+                self._judge(Stage.TOOL_RESULT, run, surface, {"operation": "tool"})
 
     @override
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
