@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import ByteSize, Field, field_validator
 
 from .decision_log.settings import DecisionLogSettings
-from .errors import FailureCause
+from .errors import FailureCause, RequestError
 from .identity import HostIdentity
+from .plain import plain
 from .strict import StageName, StrictModel
 from .vocabulary import Stage
 
@@ -19,6 +21,10 @@ Mode = Literal["enforce", "monitor"]
 # YAML has lists: their members stay strict.
 Causes = Annotated[tuple[Annotated[FailureCause, Field(strict=False)], ...], Field(strict=False)]
 Size = Annotated[ByteSize, Field(ge=1)]
+_PLACE: Final = re.compile(r"\{([A-Za-z_]{1,64})\}", re.ASCII)
+_PRICES: Final = ("input_price", "output_price")
+_LARGEST: Final = 2**63 - 1
+_DEEPEST: Final = 32
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
@@ -94,6 +100,18 @@ class Denials(StrictModel):
     expose: Literal["message", "policy_message"] = "message"
     messages: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
 
+    @field_validator("messages")
+    @classmethod
+    def _known_places(cls, value: Mapping[str, Mapping[str, str]]) -> Any:
+        for texts in value.values():
+            for text in texts.values():
+                for word in _PLACE.findall(text):
+                    if word != "decision_id":
+                        raise ValueError(
+                            f"`{{{word}}}` is filled in by nothing; did you mean `{{decision_id}}`?"
+                        )
+        return value
+
 
 class Stream(StrictModel):
     """How streamed completions leave.
@@ -127,3 +145,17 @@ class Settings(StrictModel):
     identity: Mapping[str, HostIdentity] = Field(default_factory=dict)
     decision_log: DecisionLogSettings = DecisionLogSettings()
     models: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+
+    @field_validator("models")
+    @classmethod
+    def _judgeable(cls, value: Mapping[str, Mapping[str, Any]]) -> Any:
+        for name, properties in value.items():
+            for price in _PRICES:
+                told = properties.get(price)
+                if told is not None and (type(told) is not int or not 0 <= told <= _LARGEST):
+                    raise ValueError(f"`{price}` of `{name}` must be a whole number of micro-USD, 0 or more")
+            try:
+                plain(properties, _DEEPEST)
+            except RequestError as error:
+                raise ValueError(f"`{name}`: {error}") from None
+        return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -17,6 +18,7 @@ Content = Literal["facts", "masked", "full"]
 # BLAKE2b takes 64 bytes at most; a shorter key than this could be tried out.
 _SHORTEST_KEY: Final = 16
 _LONGEST_KEY: Final = 64
+_PLACE: Final = re.compile(r"\{[A-Za-z_]{1,64}\}", re.ASCII)
 
 
 def _target(value: Any, info: ValidationInfo) -> Any:
@@ -24,6 +26,9 @@ def _target(value: Any, info: ValidationInfo) -> Any:
         return value
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("must be `stdout` or the path of a file")
+    for word in _PLACE.findall(Path(value).name):
+        if word != "{pid}":
+            raise ValueError(f"`{word}` is filled in by nothing; did you mean `{{pid}}`?")
     path = beside_settings(value, info)
     if not path.parent.is_dir():
         raise ValueError(f"the folder of `{value}` does not exist; make it (paths are relative to the file)")

@@ -20,8 +20,8 @@ _ATOMIC: Final = getattr(select, "PIPE_BUF", 512)
 class File:
     """A file that is only appended to, readable by its owner alone; `{pid}` in its name is the process id.
 
-    It is opened again when it was moved or deleted, as logrotate does, but never within a line. Where its last
-    writer was stopped within a line, ours begins on the next one and does not become a part of it.
+    It is opened again when it was moved or deleted, as logrotate does, but never within a line. Where its
+    last writer was stopped within a line, ours begins on the next one and does not become a part of it.
     """
 
     def __init__(self, path: Path) -> None:
