@@ -7,14 +7,17 @@ from typing import Final
 
 import httpx
 import openai
+from fastapi import HTTPException
 from litellm.exceptions import BudgetExceededError, MidStreamFallbackError
 from litellm.types.router import RouterRateLimitError
 
 from checkrein.errors import CheckreinError
 
-__all__ = ["AnswerWithheldError", "shown"]
+__all__ = ["AnswerWithheldError", "shown", "withheld_from"]
 
 _REFUSED: Final = 400
+_BAD_GATEWAY: Final = 502
+_MOST: Final = 600
 _TRANSPORT: Final = (httpx.TransportError, openai.APIConnectionError, ConnectionError, TimeoutError)
 # Raised before anything is sent.
 _BEFORE: Final = (
@@ -33,7 +36,10 @@ _BEFORE: Final = (
 _HOLDERS: Final = ("generated_content", "raw_response")
 _QUOTES: Final = (
     "error parsing",
+    "failed_generation",
+    "got={",
     "got unexpected",
+    "input_value=",
     "original response",
     "received chunk",
     "received:",
@@ -73,6 +79,16 @@ def shown(error: Exception) -> Exception:
     if isinstance(error, _BEFORE) or any(_is_refusal(one) for one in chain):
         return error
     return AnswerWithheldError(type(error).__name__)
+
+
+def withheld_from(error: Exception) -> HTTPException | None:
+    """What a client of a proxy is told instead, with the error's status; None if the error may be told."""
+    told = shown(error)
+    if not isinstance(told, AnswerWithheldError):
+        return None
+    status = getattr(error, "status_code", None)
+    known = status if isinstance(status, int) and _REFUSED <= status < _MOST else _BAD_GATEWAY
+    return HTTPException(known, str(told))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from fastapi import HTTPException
 from litellm.litellm_core_utils.litellm_logging import Logging
 from litellm.proxy._types import UserAPIKeyAuth
 
@@ -44,6 +45,7 @@ class Call:
         judged: by a deployment's id, the prompt that may go there.
         said: every text of the request, as it was permitted last.
         denial: the decision that ended the call; whatever comes after is denied by it as well.
+        withheld: what is told of it instead of an error that can hold an answer which nobody judged.
         is_record: it is a record of a batch's file, and no request.
         reply: how a denial of it would be told in an ordinary answer, where the settings want that.
         let_pass: nobody judges it: the settings allow that, or only monitor what cannot be governed.
@@ -70,6 +72,7 @@ class Call:
     judged: dict[str, Content] = field(default_factory=dict, repr=False)
     said: frozenset[str] = field(default=frozenset(), repr=False)
     denial: Decision | None = None
+    withheld: HTTPException | None = field(default=None, repr=False)
     is_record: bool = False
     reply: ReplyForm | None = None
     let_pass: bool = False

@@ -11,6 +11,7 @@ from litellm.proxy._types import UserAPIKeyAuth
 from pydantic import BaseModel
 
 from checkrein import EnforcementPoint, Stage
+from checkrein.modes import can_stand
 from checkrein_litellm import facts
 from checkrein_litellm.changes import write_answer, write_request
 from checkrein_litellm.denial import CallDenied
@@ -113,6 +114,12 @@ class Governor:
         call = self._answered(key, data)
         async for chunk in held_back(self.asker, call, data, stream):
             yield chunk
+
+    def withholds(self, call: Call) -> bool:
+        """Whether a denial of the answer could stand: what quotes it is withheld then."""
+        judged = call.endpoint.answers and not call.let_pass and call.attempt > 0
+        rules = self.asker.pep.settings.enforcement
+        return judged and can_stand(rules, Stage.POST_COMPLETION, call.identity.subject)
 
     async def _admit(
         self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], call_type: str

@@ -13,6 +13,7 @@ from litellm.types.guardrails import GuardrailEventHooks
 from litellm.types.utils import CallTypes
 
 from checkrein_litellm.denial import CallDenied, told_instead
+from checkrein_litellm.withholding import withheld_from
 
 from .boot import enforcement_point, stand_in_front
 from .governor import Governor
@@ -156,11 +157,16 @@ class PolicyGuard(CustomGuardrail):
         user_api_key_dict: UserAPIKeyAuth,
         traceback_str: str | None = None,  # noqa: ARG002 -- LiteLLM's signature
     ) -> HTTPException | None:
-        """Tell the caller of a denial that came after another failure."""
+        """Tell the caller of a denial that came after another failure, and nothing that nobody judged."""
         call = self.governor.asker.calls.failed(request_data, user_api_key_dict)
-        if call is None or call.denial is None or isinstance(original_exception, CallDenied):
+        if call is None or isinstance(original_exception, CallDenied):
             return None
-        return told_instead(call.denial)
+        if call.denial is not None:
+            return told_instead(call.denial)
+        withheld = withheld_from(original_exception) if self.governor.withholds(call) else None
+        if withheld is not None:
+            call.withheld = withheld
+        return withheld
 
     async def async_post_call_response_headers_hook(
         self,

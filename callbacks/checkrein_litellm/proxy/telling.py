@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextvars import ContextVar
 from typing import Any, Final
 
+from fastapi import HTTPException
+
 from checkrein_litellm.denial import CALL_ID_HEADER, DECISION_ID_HEADER, CallDenied
 from checkrein_litellm.streams.last_frame import denial_frame
 
@@ -96,6 +98,13 @@ def body_of(denial: CallDenied, path: str) -> bytes:
     return json.dumps(told).encode()
 
 
+def _withheld_body(reason: HTTPException, path: str) -> bytes:
+    error: dict[str, Any] = {"type": "api_error", "message": reason.detail}
+    if path.removeprefix(_GATEWAY).startswith(_MESSAGES):
+        return json.dumps({"type": "error", "error": error}).encode()
+    return json.dumps({"error": {**error, "param": None, "code": str(reason.status_code)}}).encode()
+
+
 class Telling:
     """Sends the answer of one request on, with what is to be told of its call.
 
@@ -130,12 +139,27 @@ class Telling:
                 self._replaced = True
                 await self.refuse(CallDenied(denial), "http.response")
                 return
+            if self.call.withheld is not None and (message["status"] >= _ERROR or not self._streams):
+                self._replaced = True
+                await self._withhold(self.call, self.call.withheld)
+                return
             message = {**message, "headers": _with(message.get("headers", ()), headers_of(self.call))}
         if self._streams and not self._replaced and message["type"] == "http.response.body":
             await self.cut()
             self._frames += 1
         if not self._replaced:
             await self._send(message)
+
+    async def _withhold(self, call: Call, reason: HTTPException) -> None:
+        body = _withheld_body(reason, self._path)
+        told = {
+            **headers_of(call),
+            "content-type": "application/json",
+            "content-length": str(len(body)),
+        }
+        start = {"type": "http.response.start", "status": reason.status_code, "headers": _with((), told)}
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": body})
 
     async def cut(self) -> bool:
         """End a stream of a call that was denied meanwhile; whether it has ended so."""
