@@ -26,7 +26,7 @@ def test_prices_and_properties_load():
 
 
 def test_a_message_names_nothing_that_is_not_filled_in():
-    with pytest.raises(ValidationError, match=r"`\{decision_ID\}` is filled in by nothing; write"):
+    with pytest.raises(ValidationError, match=r"`\{decision_ID\}` is filled in by nothing; did you mean"):
         Settings.model_validate({"denials": {"messages": {"x": {"en": "Ref {decision_ID}"}}}})
     Settings.model_validate({"denials": {"messages": {"x": {"en": "Ref {decision_id}, {} and {1}"}}}})
 
