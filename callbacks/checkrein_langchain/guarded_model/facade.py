@@ -99,6 +99,9 @@ class ModelFacade(BaseChatModel):
         Raises:
             NotImplementedError: it counts them itself.
         """
+        custom = self.inner.custom_get_token_ids
+        if custom is not None:
+            return custom(text)
         if not _counts_here(self.inner, "get_token_ids"):
             raise NotImplementedError(
                 "the model may have its provider tell the tokens, past the policy; call `get_num_tokens`, "
@@ -108,6 +111,8 @@ class ModelFacade(BaseChatModel):
 
     def get_num_tokens(self, text: str) -> int:
         """How many tokens a text has; estimated, where the inner model counts them itself."""
+        if self.inner.custom_get_token_ids is not None:
+            return len(self.get_token_ids(text))
         if _counts_here(self.inner, "get_num_tokens", "get_token_ids"):
             return self.inner.get_num_tokens(text)
         return count_tokens_approximately([text], extra_tokens_per_message=0)

@@ -68,3 +68,10 @@ def test_a_model_made_with_a_limit_of_nothing_tells_none(lab):
     guard(lab.chat(max_tokens=-1), point.pep).invoke("hi")
 
     assert all("max_tokens" not in one.document["context"].get("estimated", {}) for one in point.records)
+
+
+def test_a_guarded_model_in_a_guarded_one_counts_as_it_does(lab, counting):
+    outer = guard(counting, lab.govern().pep)
+
+    assert outer.get_num_tokens("hi there") == counting.get_num_tokens("hi there")
+    assert lab.upstream.requests == []
