@@ -26,6 +26,7 @@ from .asker import Asker, model_entity, resource_of
 from .calls import Call
 from .gate import passing
 from .identity import authenticated
+from .logging_payload import log_changes
 from .mcp_tools import TOOL_CALLS
 from .narrowing import narrow, unjudged
 from .reply_form import form_of
@@ -252,6 +253,8 @@ class Governor:
                 told = decision.changes, surfaces, endpoint
                 change = partial(write_request, data, *told, storable=not call.is_record)
                 self.asker.write(call, decision, change)
+                if decision.enforced and decision.changes.texts:
+                    log_changes(data, endpoint)
                 model = decision.changes.model or model
                 about = asked.deployment or model_entity(model)
                 surfaces = None

@@ -1,8 +1,9 @@
-"""What LiteLLM's own logs are told of decisions: their outcome, in LiteLLM's words, and no text."""
+"""What LiteLLM's own logs are told: outcomes of decisions, and prompts as policy changed them."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, MutableMapping
 from functools import cache
 from importlib import import_module
 from typing import Any, Final, Literal
@@ -14,10 +15,11 @@ from litellm.types.guardrails import GuardrailEventHooks
 from litellm.types.utils import StandardLoggingGuardrailInformation
 
 from checkrein import Decision, Stage
+from checkrein_litellm.endpoints import Endpoint
 
 from .calls import Call
 
-__all__ = ["log_admission", "log_decisions", "status_of"]
+__all__ = ["log_admission", "log_changes", "log_decisions", "status_of"]
 
 Status = Literal[
     "success", "guardrail_flagged", "guardrail_intervened", "guardrail_failed_to_respond", "not_run"
@@ -33,6 +35,23 @@ _HOOKS: Final = {
     Stage.TOOL_CALL: GuardrailEventHooks.pre_mcp_call,
     Stage.TOOL_RESULT: GuardrailEventHooks.post_mcp_call,
 }
+
+
+def log_changes(data: Mapping[str, Any], endpoint: Endpoint) -> None:
+    """Give LiteLLM's logs the prompt as policy changed it: they keep it as it came in.
+
+    Args:
+        data: the request, as it is now.
+        endpoint: what kind of call it is.
+    """
+    log = data.get("litellm_logging_obj")
+    said = [data[key] for key in ("messages", *endpoint.content) if data.get(key) is not None]
+    if isinstance(log, Logging) and said:
+        log.update_messages(said[0])
+    request = data.get("proxy_server_request")
+    body = request.get("body") if isinstance(request, Mapping) else None
+    if isinstance(body, MutableMapping):
+        body.update({key: data[key] for key in body if key in data})
 
 
 def log_admission(guard: CustomGuardrail, call: Call | None, data: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ class Logger(CustomLogger):
     def write(self, kwargs):
         payload = kwargs["standard_logging_object"]
         told = {name: payload.get(name) for name in ("status", "status_fields", "guardrail_information")}
+        told["heard"] = json.dumps([payload, kwargs.get("messages"), kwargs.get("input")], default=str)
         with Path(__file__).with_name("payloads.jsonl").open("a") as file:
             file.write(json.dumps(told, default=str) + "\\n")
 
@@ -126,6 +127,27 @@ def test_each_decision_is_told_once_with_what_became_of_it(serve, configure):
         payload = payload_of(proxy, proxy.chat("pro", "FORBIDDEN", metadata=forged, litellm_metadata=forged))
         assert told(payload) == [selected, ("pre_prompt", "guardrail_intervened")]
 
-        log = (proxy.folder / "payloads.jsonl").read_text()
+        lines = (proxy.folder / "payloads.jsonl").read_text().splitlines()
+        log = json.dumps([{**json.loads(line), "heard": None} for line in lines])
         assert SSN not in log
         assert "FORBIDDEN" not in log
+
+
+def test_a_redacted_prompt_is_redacted_in_the_logs_of_litellm_too(serve, configure):
+    said = f"I am {SSN}"
+    asked = {
+        "/v1/chat/completions": {"messages": [{"role": "user", "content": said}]},
+        "/v1/responses": {"input": said, "instructions": said},
+        "/v1/completions": {"prompt": said},
+        "/v1/embeddings": {"input": [said]},
+        "/v1/moderations": {"input": said},
+        "/v1/images/generations": {"prompt": said},
+        "/v1/audio/speech": {"input": said, "voice": "alloy"},
+    }
+    with serve(lambda **parts: with_logger(configure, **parts)) as proxy:
+        for path, body in asked.items():
+            answer = proxy.post(path, "pro", model="gpt-4o", **body)
+            assert answer.status_code == 200, (path, answer.text)
+            heard = payload_of(proxy, answer)["heard"]
+            assert SSN not in heard, path
+            assert "[REDACTED:ssn]" in heard, path
