@@ -134,9 +134,9 @@ def text_keys(data: Mapping[str, Any], endpoint: Endpoint) -> list[str]:
 
 
 def max_tokens_of(data: Mapping[str, Any], endpoint: Endpoint) -> int | None:
-    """The largest answer that the request asks for, in tokens; None where it sets no limit."""
+    """The largest answer that the request asks for, in tokens; None where it sets no limit, or one of none."""
     asked = [value for path in endpoint.limits if type(value := _at(data, path)) is int]
-    return max(asked, default=None)
+    return max(asked) if asked and min(asked) >= 1 else None
 
 
 def tool_names(data: Mapping[str, Any]) -> list[str]:

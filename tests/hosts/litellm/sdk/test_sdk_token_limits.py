@@ -22,3 +22,12 @@ async def test_a_limit_of_a_policy_holds_for_a_call_that_asks_for_no_limit(way, 
     assert [one.body["max_tokens"] for one in upstream.requests] == [sent]
     told = decisions[0].document["context"]["estimated"].get("max_tokens")
     assert told == (asked if asked and asked > 0 else None)
+
+
+@WAYS
+@pytest.mark.parametrize("none", [0, -1])
+async def test_a_limit_beside_none_is_no_estimate(way, none, upstream):
+    client = governed(by_stage())
+    with capture_decisions(client.pep) as decisions:
+        await chat(client, way, upstream, max_tokens=10, max_completion_tokens=none)
+    assert "max_tokens" not in decisions[0].document["context"]["estimated"]
