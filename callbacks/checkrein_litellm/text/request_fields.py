@@ -134,7 +134,7 @@ def text_keys(data: Mapping[str, Any], endpoint: Endpoint) -> list[str]:
 
 
 def max_tokens_of(data: Mapping[str, Any], endpoint: Endpoint) -> int | None:
-    """The largest answer that the request asks for, in tokens; None where it sets no limit, or one of none."""
+    """The largest answer that the request asks for, in tokens; None where a limit is missing or below 1."""
     asked = [value for path in endpoint.limits if type(value := _at(data, path)) is int]
     return max(asked) if asked and min(asked) >= 1 else None
 
