@@ -13,7 +13,7 @@ from checkrein.streaming import StreamGate
 from checkrein.vocabulary import Origin, Segment
 from checkrein_langchain.denial import PolicyDenied
 from checkrein_langchain.inner_model.options import without_tracing
-from checkrein_langchain.inner_model.unheard import unheard
+from checkrein_langchain.inner_model.unheard import unheard_piece
 from checkrein_langchain.streams.buffer import Buffer
 from checkrein_langchain.streams.flow import Give, StreamFlow
 from checkrein_langchain.streams.parts import Parts
@@ -47,7 +47,7 @@ class StreamedCall(Call):
             PolicyDenied: the answer is denied, or a change cannot be made; nothing more leaves.
         """
         gate = self.pep.stream(self._outcome((), None, _NOTHING), exception=PolicyDenied)
-        self.source = Source(self.model, self.messages, self.stop, without_tracing(self.sent), unheard)
+        self.source = Source(self.model, self.messages, self.stop, without_tracing(self.sent), unheard_piece)
         try:
             if gate.mode == "hold":
                 yield from self._hold(self.source)
