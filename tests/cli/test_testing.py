@@ -106,6 +106,13 @@ def test_an_engine_that_is_away_passes_no_scenario(run, settings, scenarios):
     assert "engine desk: timeout: as told" in words(result)
 
 
+@pytest.mark.parametrize(("late", "code"), [(2, 0), (3, 4)])
+def test_an_engine_that_is_late_is_asked_again_a_few_times(run, settings, scenarios, late, code):
+    scenarios(GOOD)
+    result = run("test", "-c", settings(f"version: 1\nengine: {{desk: {{late: {late}}}}}\n"))
+    assert result.exit_code == code
+
+
 def test_native_tests_that_cannot_run_have_failed(run, settings):
     result = run("test", "-c", settings(native(**{"cannot run": True})))
     assert result.exit_code == 4

@@ -26,6 +26,7 @@ __all__ = ["compare"]
 
 # Loading, and asking every scenario once, before the time that is measured begins.
 _GRACE: Final = 60.0
+_DEADLINE: Final = 10.0
 # Engines that answer in more than one way, with the option that chooses and its values.
 _VARIANTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {"rego": ("backend", ("regopy", "regorus"))}
 _MODULE: Final = "checkrein.cli.measuring"
@@ -99,9 +100,12 @@ def _jobs(
         options = pack.options(kind, opa or "")
         if options is None:
             continue
-        if kind == "opa" and opa is None:
-            yield kind, {"kind": kind, "skipped": "name one that has loaded the pack: --opa URL"}
-            continue
+        if kind == "opa":
+            if opa is None:
+                yield kind, {"kind": kind, "skipped": "name one that has loaded the pack: --opa URL"}
+                continue
+            # An answer that is late is a slow one here, and none that is wrong.
+            options["timeout"] = _DEADLINE
         job = {
             "pack": str(pack.folder.resolve()),
             "kind": kind,

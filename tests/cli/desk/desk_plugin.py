@@ -18,6 +18,7 @@ class Desk:
     class Options(EngineOptions):
         remote: bool = False
         fails: str | None = None
+        late: int = 0
         breaks: bool = False
         own_tests: dict[str, bool] | None = None
 
@@ -31,6 +32,7 @@ class Desk:
         self.name, self.remote, self.options = options.name, options.remote, options
         self.stages = frozenset(options.stages or ALL)
         self.revision = "r7"
+        self.late = options.late
 
     def entrypoint(self, stage):
         return f"desk.{stage}" if stage in self.stages else None
@@ -45,6 +47,9 @@ class Desk:
         ]
 
     def evaluate(self, request):
+        if self.late:
+            self.late -= 1
+            raise EngineFailure("timeout", "not yet")
         if self.options.fails:
             raise EngineFailure(self.options.fails, "as told")
         answer = getattr(self, f"at_{request.stage}")(request.document)
