@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import openai
@@ -13,28 +14,33 @@ from litellm.types.router import RouterRateLimitError
 
 from checkrein.errors import CheckreinError
 
-__all__ = ["AnswerWithheldError", "shown", "withheld_from"]
+__all__ = ["AnswerWithheldError", "shown", "shown_to_client", "withheld_from"]
 
 _REFUSED: Final = 400
-_BAD_GATEWAY: Final = 502
+_FAILED: Final = 500
 _MOST: Final = 600
-_TRANSPORT: Final = (httpx.TransportError, openai.APIConnectionError, ConnectionError, TimeoutError)
-# Raised before anything is sent.
+_BAD_GATEWAY: Final = 502
+# What a provider's HTTP status says: the request was refused, or something went wrong.
+_HTTP_ERRORS: Final = range(_REFUSED, _MOST)
+_REFUSALS: Final = range(_REFUSED, _FAILED)
+_TRANSPORT: Final = (CancelledError, OSError, httpx.TransportError, openai.APIConnectionError)
+_TRANSPORT_PACKAGES: Final = ("aiohttp", "anyio", "h11", "h2", "httpcore", "ssl")
+# Raised before anything is sent, if nothing that came back has led to it.
 _BEFORE: Final = (
-    AttributeError,
     BudgetExceededError,
     CheckreinError,
-    ImportError,
-    NotImplementedError,
     RouterRateLimitError,
-    TypeError,
     openai.AuthenticationError,
     openai.BadRequestError,
     openai.NotFoundError,
 )
+# A caller's mistake where they are raised as they are; LiteLLM's, over an answer, where it raises another.
+_MISTAKES: Final = (AttributeError, ImportError, NotImplementedError, TypeError)
 # Where LiteLLM puts what a provider said: attributes of an error, and the words before it in its message.
 _HOLDERS: Final = ("generated_content", "raw_response")
 _QUOTES: Final = (
+    "also failed:",
+    "doing the fallback",
     "error parsing",
     "failed_generation",
     "got={",
@@ -57,8 +63,8 @@ class AnswerWithheldError(CheckreinError):
 
     def __init__(self, kind: str) -> None:
         super().__init__(
-            f"`{kind}` was raised while the model's answer was read; its text is withheld, because it can "
-            "hold an answer that no policy has judged; call LiteLLM itself to see it"
+            f"`{kind}` was raised for a call that was sent; its text is withheld, because it can hold an "
+            "answer that no policy has judged; call LiteLLM itself to see it"
         )
         self.kind = kind
 
@@ -66,42 +72,58 @@ class AnswerWithheldError(CheckreinError):
         return type(self), (self.kind,)
 
 
-def shown(error: Exception) -> Exception:
+def shown(error: Exception, statuses: range = _HTTP_ERRORS) -> Exception:
     """The error to raise instead: itself, unless it can hold an answer.
 
     A provider's refusal holds none, nor does a connection that broke or a call that was never sent.
+
+    Args:
+        error: what LiteLLM raised.
+        statuses: the HTTP statuses of a provider that tell that what it said is no answer.
     """
     if isinstance(error, MidStreamFallbackError) and error.original_exception is not None:
-        return shown(error.original_exception)
+        return shown(error.original_exception, statuses)
     chain = list(_chain(error))
-    if any(_quotes(one) for one in chain):
-        return AnswerWithheldError(type(error).__name__)
-    if isinstance(error, _BEFORE) or any(_is_refusal(one) for one in chain):
+    held = len(chain) == _LONGEST_CHAIN or any(_quotes(one) for one in chain)
+    if not held and (isinstance(error, _MISTAKES) or all(_holds_none(one, statuses) for one in chain)):
         return error
     return AnswerWithheldError(type(error).__name__)
 
 
+def shown_to_client(error: Exception) -> Exception:
+    """As `shown`, for a client of a proxy.
+
+    What a provider says where it failed is for the code that called it, which may retry: a model can have
+    spoken before.
+    """
+    return shown(error, _REFUSALS)
+
+
 def withheld_from(error: Exception) -> HTTPException | None:
     """What a client of a proxy is told instead, with the error's status; None if the error may be told."""
-    told = shown(error)
+    told = shown_to_client(error)
     if not isinstance(told, AnswerWithheldError):
         return None
     status = getattr(error, "status_code", None)
-    known = status if isinstance(status, int) and _REFUSED <= status < _MOST else _BAD_GATEWAY
+    known = status if isinstance(status, int) and status in _HTTP_ERRORS else _BAD_GATEWAY
     return HTTPException(known, str(told))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """The error and what led to it: what somebody prints who prints a traceback."""
-    waiting: list[BaseException | None] = [error]
+    waiting: list[BaseException] = [error]
     seen: list[BaseException] = []
     while waiting and len(seen) < _LONGEST_CHAIN:
         one = waiting.pop()
-        if one is None or one in seen:
+        if one in seen:
             continue
         seen.append(one)
         yield one
-        waiting += [one.__cause__, one.__context__]
+        waiting += _origins(one)
+
+
+def _origins(error: BaseException) -> list[BaseException]:
+    return [one for one in (error.__cause__, error.__context__) if one is not None]
 
 
 def _quotes(error: BaseException) -> bool:
@@ -109,9 +131,38 @@ def _quotes(error: BaseException) -> bool:
     return any(getattr(error, name, None) for name in _HOLDERS) or any(one in told for one in _QUOTES)
 
 
-def _is_refusal(error: BaseException) -> bool:
-    if type(error).__module__.startswith("litellm"):
-        return False  # what it says of a status can be its own invention
-    response = getattr(error, "response", None)
-    status = getattr(response, "status_code", None)
-    return isinstance(error, _TRANSPORT) or (isinstance(status, int) and status >= _REFUSED)
+def _holds_none(error: BaseException, statuses: range) -> bool:
+    """Whether its own words are known to be no answer."""
+    if _is_http(error):
+        return _status(error) in statuses
+    if _is_transport(error) or (isinstance(error, _BEFORE) and not _is_providers(error)):
+        return True
+    # LiteLLM raises its own where HTTP fails and where an answer cannot be read: what led to it tells.
+    return _is_litellms(error) and any(
+        _is_http(one) or _is_transport(one) or _is_providers(one) for one in _origins(error)
+    )
+
+
+def _status(error: BaseException) -> Any:
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def _is_http(error: BaseException) -> bool:
+    return isinstance(error, httpx.HTTPStatusError) or (
+        isinstance(error, openai.APIStatusError) and not _is_litellms(error)
+    )
+
+
+def _is_transport(error: BaseException) -> bool:
+    if type(error).__module__.partition(".")[0] in _TRANSPORT_PACKAGES:
+        return True
+    return isinstance(error, _TRANSPORT) and not _is_litellms(error)
+
+
+def _is_litellms(error: BaseException) -> bool:
+    return type(error).__module__.startswith("litellm.")
+
+
+def _is_providers(error: BaseException) -> bool:
+    """Whether it is of LiteLLM's code for one provider, which words what the provider said."""
+    return type(error).__module__.startswith("litellm.llms.") and not _is_http(error)

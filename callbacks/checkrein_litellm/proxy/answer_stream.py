@@ -15,7 +15,7 @@ from checkrein_litellm.denial import CallDenied
 from checkrein_litellm.streams.by_operation import shape_of
 from checkrein_litellm.streams.holder import EventHolder
 from checkrein_litellm.streams.stopping import stop
-from checkrein_litellm.withholding import shown
+from checkrein_litellm.withholding import shown_to_client
 
 from .asker import Asker, resource_of
 from .calls import Call
@@ -179,7 +179,7 @@ class _Answer:
             self.ended = self.read = True
             return None
         except Exception as error:
-            failed = shown(error) if self._withholds else error
+            failed = shown_to_client(error) if self._withholds else error
             if failed is error:
                 raise
         raise failed

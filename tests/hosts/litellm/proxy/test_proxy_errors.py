@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+import pytest
+
 SSN = "123-45-6789"
 SAID = f"FORBIDDEN the number is {SSN}"
 HI = [{"role": "user", "content": "hi"}]
@@ -24,12 +26,31 @@ GROQ = {
 }
 ANSWERS = {
     "a failed generation": (400, json.dumps(GROQ)),
+    "an error as an answer": (200, json.dumps({"error": {"message": SAID, "type": "x", "code": 500}})),
+    "an error that is a text": (200, json.dumps({"error": SAID})),
+    "a failure on the way": (500, json.dumps({"error": {"message": SAID, "type": "server_error"}})),
+    "a failure in plain text": (503, SAID),
     "plain text": (200, SAID),
     "a string": (200, json.dumps(SAID)),
     "no choices": (200, json.dumps({"answer": SAID})),
     "cut off": (200, CUT),
     "odd candidates": (200, json.dumps({"candidates": [{"content": {"parts": SAID}}]})),
     "odd content": (200, json.dumps({"id": "m", "type": "message", "role": "assistant", "content": SAID})),
+}
+ERROR = {"type": "error", "error": {"type": "api_error", "message": SAID, "code": 500}}
+STREAMS = {
+    "an error": f"data: {json.dumps(ERROR)}\n\n",
+    "an error that is a text": f"data: {json.dumps({'error': SAID})}\n\n",
+    "an event of an error": f"event: error\ndata: {json.dumps(ERROR)}\n\n",
+    "a response that failed": "event: response.failed\ndata: "
+    + json.dumps({"type": "response.failed", "response": {"id": "r", "status": "failed", **ERROR}})
+    + "\n\n",
+    "a chunk cut off": f"data: {CUT}\n\n",
+    "a text": f"data: {SAID}\n\n",
+    "no event": f"{SAID}\n\n",
+    "odd choices": f"data: {json.dumps({'id': 'x', 'choices': SAID})}\n\ndata: [DONE]\n\n",
+    "odd content": f"data: {json.dumps({'type': 'content_block_delta', 'index': 0, 'delta': SAID})}\n\n",
+    "odd candidates": f"data: {json.dumps({'candidates': [{'content': {'parts': SAID}}]})}\n\n",
 }
 CALLS = [
     ("/v1/chat/completions", {"model": "gpt-4o", "messages": HI}),
@@ -50,16 +71,21 @@ class Provider:
     status = 200
     body = "{}"
 
+    def __init__(self) -> None:
+        self.of_model: dict[str, tuple[int, str]] = {}
+
     @contextmanager
     def running(self) -> Iterator[str]:
         told = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
-                self.rfile.read(int(self.headers.get("content-length", 0)))
-                body = told.body.encode()
-                self.send_response(told.status)
-                self.send_header("content-type", "application/json")
+                asked = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))))
+                status, said = told.of_model.get(asked.get("model"), (told.status, told.body))
+                body = said.encode()
+                self.send_response(status)
+                streams = said.startswith(("data:", "event:"))
+                self.send_header("content-type", "text/event-stream" if streams else "application/json")
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -85,6 +111,8 @@ def models(url):
         "vllm": "hosted_vllm",
         "claude": "anthropic",
         "gemini": "gemini",
+        "first": "openai",
+        "second": "hosted_vllm",
     }
     for name, provider in providers.items():
         base = url if provider == "anthropic" else f"{url}/v1"
@@ -92,38 +120,77 @@ def models(url):
         yield {"model_name": name, "litellm_params": params}
 
 
-def test_an_error_says_nothing_of_an_answer_that_nobody_judged(serve, configure):
+@pytest.fixture
+def failing(serve, configure):
+    """A proxy, and the provider that its models answer from."""
     provider = Provider()
     with provider.running() as url:
         own = {
             "model_list": list(models(url)),
-            "router_settings": {"num_retries": 0, "retry_after": 0, "disable_cooldowns": True},
+            "router_settings": {
+                "num_retries": 0,
+                "retry_after": 0,
+                "disable_cooldowns": True,
+                "fallbacks": [{"first": ["second"]}],
+            },
         }
         with serve(lambda **_: configure(**own)) as proxy:
-            told = []
-            for name, (provider.status, provider.body) in ANSWERS.items():
-                for path, body in CALLS:
-                    answer = proxy.post(path, "pro", **body)
-                    if SSN in answer.text:
-                        told.append((name, path, body.get("model"), answer.text[:200]))
-                    if path == "/v1/messages" and "withheld" in answer.text:
-                        assert answer.status_code >= 400
-                        assert answer.json()["type"] == "error"
-            assert told == []
-            # What the provider says of the request itself stays readable.
-            for status, said in (
-                (401, "bad key"),
-                (404, "no such model"),
-                (429, "slow down"),
-                (400, "too long"),
-            ):
-                provider.status = status
-                provider.body = json.dumps({"error": {"message": said, "type": "invalid_request_error"}})
-                answer = proxy.chat("pro", "hi")
-                assert (answer.status_code, said in answer.text) == (status, True), answer.text
-            provider.status, provider.body = ANSWERS["cut off"]
-            # Where no denial of the answer could stand, nothing is withheld.
-            assert "withheld" not in proxy.chat("watched", "hi", model="vllm").text
-            withheld = proxy.chat("pro", "hi", model="vllm")
-            assert "withheld" in withheld.text
-            assert withheld.headers["x-checkrein-call-id"]
+            yield proxy, provider
+
+
+def asked(proxy, path, body, *, stream):
+    if not stream:
+        return proxy.post(path, "pro", **body)
+    if path.endswith("generateContent"):
+        return proxy.post(path.replace("generate", "streamGenerate"), "pro", **body)
+    return proxy.post(path, "pro", **body, stream=True)
+
+
+def test_an_error_says_nothing_of_an_answer_that_nobody_judged(failing):
+    proxy, provider = failing
+    streams = {f"{name}, streamed": (200, body) for name, body in STREAMS.items()}
+    told = []
+    for name, (provider.status, provider.body) in {**ANSWERS, **streams}.items():
+        for path, body in CALLS:
+            for stream in (False, True):
+                answer = asked(proxy, path, body, stream=stream)
+                if SSN in answer.text:
+                    told.append((name, path, body.get("model"), stream, answer.text[:300]))
+                if path == "/v1/messages" and not stream and "withheld" in answer.text:
+                    assert answer.status_code >= 400
+                    assert answer.json()["type"] == "error"
+    assert told == []
+
+
+def test_what_a_provider_says_of_the_request_itself_stays_readable(failing):
+    proxy, provider = failing
+    for status, said in ((401, "bad key"), (404, "no such model"), (429, "slow down"), (400, "too long")):
+        provider.status = status
+        provider.body = json.dumps({"error": {"message": said, "type": "invalid_request_error"}})
+        for path, body in CALLS:
+            for stream in (False, True):
+                answer = asked(proxy, path, body, stream=stream)
+                assert said in answer.text, (path, body, stream, answer.text)
+                assert stream or answer.status_code == status
+    provider.status, provider.body = ANSWERS["cut off"]
+    # Where no denial of the answer could stand, nothing is withheld.
+    assert "withheld" not in proxy.chat("watched", "hi", model="vllm").text
+    withheld = proxy.chat("pro", "hi", model="vllm")
+    assert "withheld" in withheld.text
+    assert withheld.headers["x-checkrein-call-id"]
+
+
+@pytest.mark.parametrize("refused", ["first", "second"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_refusal_of_one_model_vouches_for_no_other(failing, refused, stream):
+    proxy, provider = failing
+    body = {"error": {"message": "slow down", "type": "rate_limit_error"}}
+    for name in ("an error as an answer", "an error that is a text", "a failure on the way"):
+        provider.of_model = {
+            "first": ANSWERS[name],
+            "second": ANSWERS[name],
+            refused: (429, json.dumps(body)),
+        }
+        answer = proxy.chat("pro", "hi", model="first", stream=stream)
+        assert stream or answer.status_code >= 400
+        assert SSN not in answer.text
