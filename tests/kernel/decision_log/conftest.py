@@ -1,5 +1,6 @@
-"""Logs that are closed in the end, and files that fail or run full."""
+"""Logs that are closed in the end, files that fail or run full, and what a log writes of a decision."""
 
+import json
 import os
 import resource
 import signal
@@ -13,6 +14,7 @@ from checkrein.decision_log import DecisionLog, DecisionLogSettings
 sys.path.append(str(Path(__file__).parent))
 
 from logged import BOUND, PERMIT, Lossy, number
+from recorded import KEY
 
 
 @pytest.fixture
@@ -62,3 +64,36 @@ def torn(opened, tmp_path):
     finally:
         mend()
         signal.signal(signal.SIGXFSZ, ignored)
+
+
+class Recorder:
+    """What logs of any content write of a decision: each log is opened when it is first asked for."""
+
+    def __init__(self, path):
+        self.path = path
+        self.logs = {}
+
+    def __call__(self, decision, content="facts"):
+        return json.loads(self.line(decision, content))
+
+    def line(self, decision, content="facts"):
+        if content not in self.logs:
+            settings = {"to": self.path / f"{content}.jsonl", "content": content, "digest_key": KEY}
+            self.logs[content] = DecisionLog(DecisionLogSettings.model_validate(settings))
+        log, file = self.logs[content], self.path / f"{content}.jsonl"
+        size = file.stat().st_size
+        log.record(decision)
+        assert log.flush()
+        assert not any(log.dropped.values())
+        data = file.read_bytes()[size:]
+        assert data.count(b"\n") == 1
+        assert data.endswith(b"\n")
+        return data.decode()
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    recorder = Recorder(tmp_path_factory.mktemp("logs"))
+    yield recorder
+    for log in recorder.logs.values():
+        log.close()

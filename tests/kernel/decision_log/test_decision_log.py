@@ -44,11 +44,6 @@ CHOOSING = AccessRequest(
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "decisions.jsonl"
-
-
-@pytest.fixture
 def log(path):
     with_file = DecisionLog(DecisionLogSettings(to=path), settings_revision="s-1")
     yield with_file
