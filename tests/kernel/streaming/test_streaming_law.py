@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from gated import delta
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from checkrein.enforcement import EnforcementPoint
 from checkrein.errors import PolicyDenied
 from checkrein.settings import Settings
 from checkrein.testing import StaticEngine, obligation, permit
-from checkrein.vocabulary import AccessRequest, Entity, Origin, Segment, Stage
+from checkrein.vocabulary import AccessRequest, Entity, Stage
 from checkrein_detectors import pack
 
 BOUNDED = sorted(name for name, longest in pack.max_spans.items() if longest is not None)
@@ -23,10 +24,6 @@ QUESTION = AccessRequest(
     resource=Entity(type="model", id="small"),
     supports=frozenset({"redact", "replace"}),
 )
-
-
-def delta(text, path=0):
-    return Segment(path=(path,), role="assistant", origin=Origin.ASSISTANT, text=text)
 
 
 def make_pep(types, redacted=None, detectors=None, **limits):
