@@ -1,6 +1,7 @@
 """`on_denied: reply`: a denied call is answered with an ordinary message, in every way of calling."""
 
 import pytest
+from foreign_model import look
 from langchain.agents import create_agent
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
@@ -24,11 +25,6 @@ class Answer(BaseModel):
     """An answer."""
 
     text: str
-
-
-def look(who: str) -> str:
-    """Look somebody up."""
-    return who
 
 
 @pytest.fixture

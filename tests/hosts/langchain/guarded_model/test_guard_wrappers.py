@@ -7,15 +7,14 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import ConfigurableField
+from verdicts import REDACT
 
 from checkrein.errors import SettingsError
-from checkrein.testing import FailingEngine, StaticEngine, deny, obligation, permit
+from checkrein.testing import FailingEngine, StaticEngine, deny, permit
 from checkrein.vocabulary import Stage
 from checkrein_langchain import GuardedChatModel, PolicyDenied, guard
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
-
-REDACT = permit(obligation("redact", types=["secret"]))
 
 
 # LangChain's own wrappers

@@ -14,6 +14,7 @@ from langchain_core.tools import create_retriever_tool
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.context import tracing_v2_callback_var
 from langchain_core.vectorstores import InMemoryVectorStore
+from verdicts import REDACT
 
 from checkrein import Entity, acting_as
 from checkrein.errors import SettingsError
@@ -21,7 +22,6 @@ from checkrein.testing import FailingEngine, StaticEngine, deny, not_applicable,
 from checkrein.vocabulary import Stage
 from checkrein_langchain import GuardedRetriever, PolicyCallbackHandler, PolicyDenied, as_subject, guard_tool
 
-REDACT = permit(obligation("redact", types=["secret"]))
 asked = []
 
 

@@ -11,14 +11,13 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import Field, create_model
 from routed_models import body, only, route_to
+from verdicts import REDACT
 
 from checkrein.testing import deny, obligation, permit
 from checkrein.vocabulary import Stage
 from checkrein_langchain import PolicyDenied, PolicyRouter
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
-
-REDACT = permit(obligation("redact", types=["secret"]))
 
 
 SCHEMAS = {

@@ -9,14 +9,13 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 from routed_models import body, of, only, route_to
+from verdicts import REDACT
 
 from checkrein.testing import obligation, permit
 from checkrein.vocabulary import Stage
 from checkrein_langchain import PolicyDenied, PolicyMiddleware, PolicyRouter
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
-
-REDACT = permit(obligation("redact", types=["secret"]))
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,13 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import Field
+from verdicts import REDACT
 
 from checkrein.detection import Detectors, Span
-from checkrein.testing import obligation, permit
 from checkrein.vocabulary import Stage
 from checkrein_langchain import guard
 
 LONGEST = 9
-REDACT = permit(obligation("redact", types=["secret"]))
 
 
 def find_secrets(text):

@@ -4,12 +4,12 @@ import re
 
 import pytest
 from langchain_core.messages import AIMessageChunk, ChatMessageChunk
+from verdicts import REDACT
 
 from checkrein.testing import deny, obligation, permit
 from checkrein.vocabulary import Stage
 from checkrein_langchain import PolicyDenied, guard
 
-REDACT = permit(obligation("redact", types=["secret"]))
 SECRET = "§¤¶§¤¶§¤¶"
 CLEAN = "[REDACTED:secret]"
 LONG = "word " * 40

@@ -7,19 +7,19 @@ from contextlib import aclosing
 
 import httpx
 import pytest
+from foreign_model import look
 from langchain.agents import create_agent
 from langchain_core.caches import InMemoryCache
 from langchain_core.globals import set_llm_cache
 from langchain_core.messages import AIMessageChunk, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 
-from checkrein.testing import deny, obligation, permit
+from checkrein.testing import deny, permit
 from checkrein.vocabulary import Stage
 from checkrein_langchain import AnswerWithheldError, PolicyDenied, guard
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
-REDACT = permit(obligation("redact", types=["secret"]))
 LEADING = "word " * 80
 
 
@@ -35,11 +35,6 @@ def given(done):
     """The text that a caller was given; in LangChain's third kind of events it is in deltas."""
     deltas = [one["delta"].get("text", "") for one in done.got if isinstance(one, dict) and "delta" in one]
     return done.text or "".join(deltas)
-
-
-def look(who: str) -> str:
-    """Look somebody up."""
-    return who
 
 
 def until_error(model):

@@ -8,14 +8,14 @@ from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel
+from verdicts import REDACT
 
-from checkrein.testing import deny, obligation, permit
+from checkrein.testing import deny
 from checkrein.vocabulary import Stage
 from checkrein_langchain import PolicyRouter, guard
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
-REDACT = permit(obligation("redact", types=["secret"]))
 # So much of a paused answer has been written that some of it can leave.
 ENOUGH = 60
 

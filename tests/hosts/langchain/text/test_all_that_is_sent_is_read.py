@@ -4,14 +4,14 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, ChatMessage, HumanMessage, ToolMessage
 from langchain_core.retrievers import BaseRetriever
+from verdicts import REDACT
 
-from checkrein.testing import deny, obligation, permit
+from checkrein.testing import deny, permit
 from checkrein.vocabulary import Stage
 from checkrein_langchain import GuardedRetriever, PolicyDenied, guard
 from checkrein_langchain.text.reader import is_word
 
 SECRET = "§¤¶§¤¶§¤¶"
-REDACT = permit(obligation("redact", types=["secret"]))
 
 
 def _function(**parts):

@@ -12,6 +12,7 @@ from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool, Tool
 from langchain_core.tools.base import InjectedToolCallId
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field
+from verdicts import REDACT
 
 from checkrein import Entity, acting_as
 from checkrein.errors import SettingsError
@@ -19,7 +20,6 @@ from checkrein.testing import FailingEngine, StaticEngine, deny, not_applicable,
 from checkrein.vocabulary import Stage
 from checkrein_langchain import PolicyCallbackHandler, PolicyDenied, as_subject, guard_tool
 
-REDACT = permit(obligation("redact", types=["secret"]))
 ran = []
 
 
