@@ -1,25 +1,20 @@
-"""Answers of a guarded model: tool calls, structured output, choices, streams, errors, caches."""
+"""What comes back through a guarded model: calls of tools, schemas, choices, replacements."""
 
 import pickle
-import traceback
 
-import openai
 import pytest
-from langchain_core.caches import InMemoryCache
-from langchain_core.globals import set_llm_cache
+from foreign_model import look
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda
 from pydantic import BaseModel
+from verdicts import REDACT
 
-from checkrein import acting_as
 from checkrein.testing import deny, obligation, permit
 from checkrein.vocabulary import Stage
 from checkrein_langchain import AnswerWithheldError, PolicyDenied, guard
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
-
-REDACT = permit(obligation("redact", types=["secret"]))
 
 
 class Answer(BaseModel):
@@ -29,21 +24,8 @@ class Answer(BaseModel):
     more: list[str] = []
 
 
-def look(who: str) -> str:
-    """Look somebody up."""
-    return who
-
-
 def tool_calls(lab):
     return {"name": "look", "arguments": {"who": lab.secret, "deep": [{"key": f"a {lab.secret}"}], "n": 1}}
-
-
-@pytest.fixture
-def cache():
-    kept = InMemoryCache()
-    set_llm_cache(kept)
-    yield kept
-    set_llm_cache(None)
 
 
 def test_arguments_of_tool_calls_are_redacted_in_answers(lab, runnable_way):
@@ -179,204 +161,6 @@ def test_several_prompts_are_each_a_call_and_none_is_sent_if_one_is_denied(lab):
     assert [choices[0].text for choices in result.generations] == ["hello there", "hello there"]
     assert len(result.run) == 2
     assert result.llm_output["token_usage"]["completion_tokens"] == 4
-    assert len(lab.upstream.requests) == 2
-
-
-def test_an_unchanged_stream_comes_as_the_model_gave_it(lab):
-    lab.upstream.reply = "one two three four five"
-    point = lab.govern()
-
-    guarded = list(guard(lab.chat(), point.pep).stream("hi"))
-    bare = list(lab.chat().stream("hi"))
-
-    assert [one.content for one in guarded] == [one.content for one in bare]
-    assert len(guarded) > 5
-
-
-def test_a_redacted_stream_keeps_usage_reason_and_id(lab):
-    lab.upstream.reply = f"it is {lab.secret}"
-    point = lab.govern({Stage.POST_COMPLETION: REDACT})
-
-    chunks = list(guard(lab.chat(stream_usage=True), point.pep).stream("hi"))
-    whole = chunks[0]
-    for chunk in chunks[1:]:
-        whole += chunk
-
-    assert whole.content == "it is [REDACTED:secret]"
-    assert whole.usage_metadata["total_tokens"] == 5
-    assert whole.response_metadata["finish_reason"] == "stop"
-    assert len({chunk.id for chunk in chunks}) == 1
-
-
-def test_a_stream_over_the_limit_is_given_up_and_denied(lab, streaming_way):
-    lab.upstream.reply = "word " * 2000
-    lab.upstream.pause_after(150)
-    point = lab.govern(limits={"text": 400})
-
-    done = lab.call(streaming_way, lambda model: guard(model, point.pep))
-    lab.upstream.wait()
-
-    assert done.error.code == "limit.text"
-    assert "word" not in "".join([*map(repr, done.got), *done.seen])
-    assert lab.upstream.aborted == 1
-    assert [one.permitted for one in point.records] == [True, True, False]
-
-
-def test_a_stream_over_the_limit_passes_under_monitor(lab):
-    lab.upstream.reply = "word " * 300
-    point = lab.govern(limits={"text": 400}, enforcement={"default": "monitor"})
-
-    done = lab.call("stream", lambda model: guard(model, point.pep))
-
-    assert done.text == "word " * 300
-    assert [one.permitted for one in point.records] == [True, True, False]
-
-
-def test_very_long_streams_are_held_in_fewer_pieces(lab, monkeypatch):
-    monkeypatch.setattr("checkrein_langchain.streams.buffer._MOST_CHUNKS", 16)
-    lab.upstream.reply = f"{'word ' * 300}{lab.secret}"
-    permitting, redacting = lab.govern(), lab.govern({Stage.POST_COMPLETION: REDACT})
-
-    permitted = lab.call("astream", lambda model: guard(model, permitting.pep))
-    redacted = lab.call("stream", lambda model: guard(model, redacting.pep))
-
-    assert permitted.text == lab.upstream.reply
-    assert len(permitted.got) <= 18
-    assert redacted.text == f"{'word ' * 300}[REDACTED:secret]"
-
-
-class Strict(BaseModel):
-    """Something that no text is."""
-
-    number: int
-
-
-@pytest.mark.parametrize("errors_way", ["invoke", "ainvoke", "events"])
-def test_an_error_of_parsing_does_not_quote_an_answer_that_nobody_judged(lab, errors_way):
-    lab.upstream.reply = f'{{"number": "{lab.secret}"}}'
-    point = lab.govern({Stage.POST_COMPLETION: REDACT})
-    model = {}
-
-    def wrap(bare):
-        model["bare"] = bare
-        return guard(bare, point.pep).with_structured_output(Strict)
-
-    done = lab.call(errors_way, wrap)
-
-    assert isinstance(done.error, AnswerWithheldError)
-    assert lab.raw(done.error, *traceback.format_exception(done.error), *done.seen) == 0
-    chained, error = [], done.error
-    while error is not None:
-        chained.append(repr(error))
-        error = error.__context__ or error.__cause__
-    assert lab.raw(*chained) == 0
-
-
-def test_an_error_of_parsing_is_shown_where_answers_are_only_monitored(lab):
-    lab.upstream.reply = '{"number": "none"}'
-    point = lab.govern(enforcement={"default": "monitor"})
-
-    with pytest.raises(ValueError, match="none"):
-        guard(lab.chat(), point.pep).with_structured_output(Strict).invoke("hi")
-
-
-@pytest.mark.parametrize("status", [400, 401, 429, 500])
-def test_errors_of_the_provider_keep_their_type(lab, way, status):
-    lab.upstream.fail(status)
-    point = lab.govern()
-
-    done = lab.call(way, lambda model: guard(model, point.pep))
-
-    assert isinstance(done.error, openai.APIStatusError)
-    assert done.error.status_code == status
-    assert [one.request.stage for one in point.records] == list(lab.stages[:2])
-
-
-def test_a_cut_stream_gives_nothing_out(lab, streaming_way):
-    lab.upstream.reply = "zebra zebra zebra zebra"
-    lab.upstream.hang_up_after(3)
-    try:
-        point = lab.govern()
-        done = lab.call(streaming_way, lambda model: guard(model, point.pep))
-    finally:
-        lab.upstream.hang_up_after(None)
-
-    assert done.error is not None
-    assert not isinstance(done.error, PolicyDenied)
-    assert "zeb" not in "".join([*map(repr, done.got), *done.seen])
-
-
-def test_a_cached_answer_is_judged_for_everyone_who_gets_it(lab, cache):
-    lab.upstream.reply = f"it is {lab.secret}"
-
-    def by_subject(question):
-        return {"root": permit(), "pro": REDACT}.get(question.document["subject"]["id"], deny("no"))
-
-    point = lab.govern({Stage.POST_COMPLETION: by_subject})
-    model = guard(lab.chat(), point.pep)
-    got = {}
-    for user in ("root", "pro", "free", "root", "pro"):
-        with acting_as(user):
-            try:
-                got.setdefault(user, []).append(model.invoke("hi").content)
-            except PolicyDenied as denied:
-                got.setdefault(user, []).append(denied.code)
-
-    raw, clean = f"it is {lab.secret}", "it is [REDACTED:secret]"
-    assert got == {"root": [raw, raw], "pro": [clean, clean], "free": ["no"]}
-    assert len(lab.upstream.requests) == 1
-
-
-@pytest.mark.parametrize("asked_at", [Stage.PRE_PROMPT, Stage.POST_COMPLETION])
-def test_what_must_not_be_stored_is_not(lab, cache, asked_at):
-    point = lab.govern({asked_at: permit(obligation("no_store"))})
-    model = guard(lab.chat(), point.pep)
-
-    model.invoke("hi")
-    model.invoke("hi")
-
-    assert cache._cache == {}
-    assert len(lab.upstream.requests) == 2
-
-
-def test_a_denied_answer_is_not_stored(lab, cache):
-    point = lab.govern({Stage.POST_COMPLETION: deny("no")})
-
-    with pytest.raises(PolicyDenied):
-        guard(lab.chat(), point.pep).invoke("hi")
-
-    assert cache._cache == {}
-
-
-def test_no_cache_can_be_put_above_policy(lab):
-    point = lab.govern({Stage.POST_COMPLETION: REDACT})
-    lab.upstream.reply = f"it is {lab.secret}"
-    model = guard(lab.chat(), point.pep)
-    model.cache = kept = InMemoryCache()
-
-    assert lab.raw(model.invoke("hi").content, model.invoke("hi").content) == 0
-    assert kept._cache == {}
-
-
-def test_models_share_no_cache_entries_when_policy_routes_by_name(lab, cache):
-    lab.upstream.reply = lambda body: body["model"]
-    point = lab.govern(
-        {
-            Stage.MODEL_SELECTION: lambda q: (
-                permit(obligation("route", model="gpt-4o-mini"))
-                if q.document["subject"]["id"] == "free"
-                else permit()
-            )
-        }
-    )
-    chat = lab.chat()
-    # LangChain builds the key of the cache once per model, and a copy of the model keeps it.
-    assert chat._get_llm_string()
-    model = guard(chat, point.pep)
-    assert model.invoke("hi").content == "gpt-4o"
-    with acting_as("free"):
-        assert model.invoke("hi").content == "gpt-4o-mini"
-        assert model.invoke("hi").content == "gpt-4o-mini"
     assert len(lab.upstream.requests) == 2
 
 
