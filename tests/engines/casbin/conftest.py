@@ -2,7 +2,9 @@
 
 import asyncio
 import dataclasses
+import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,10 @@ from checkrein.settings import Limits, Settings
 from checkrein.vocabulary import AccessRequest, Entity, Origin, Segment, Stage
 from checkrein_casbin import CasbinEngine
 from checkrein_casbin.definition import read_definition
+
+sys.path.append(str(Path(__file__).parent))
+
+from watched import Swaps
 
 BASIC = """
 [request_definition]
@@ -212,3 +218,8 @@ def decide():
         return decision
 
     return decided
+
+
+@pytest.fixture
+def swaps():
+    return Swaps()
