@@ -150,3 +150,11 @@ class ScriptedServer:
                 return b""
             body += piece
         return head + b"\r\n\r\n" + body
+
+
+PERMIT = answer(b'{"result":true}')
+
+
+def permits(call: Call) -> None:
+    """Permit whatever is asked."""
+    call.send(PERMIT)

@@ -8,16 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import uvloop
-from scripted import answer
+from scripted import PERMIT, permits
 
 from checkrein import Effect
 from checkrein.errors import EngineFailure
-
-PERMIT = answer(b'{"result":true}')
-
-
-def permits(call):
-    call.send(PERMIT)
 
 
 def test_event_loops_and_threads_share_connections(scripted, engine_of, question):
