@@ -1,5 +1,6 @@
 """A Rego engine of a few files, on either backend."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from checkrein.document import EvaluationRequest
 from checkrein.vocabulary import AccessRequest, Entity, Stage
 from checkrein_rego import RegoEngine
+
+sys.path.append(str(Path(__file__).parent))
 
 BACKENDS = ("regopy", "regorus")
 
