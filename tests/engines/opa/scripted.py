@@ -152,9 +152,15 @@ class ScriptedServer:
         return head + b"\r\n\r\n" + body
 
 
-PERMIT = answer(b'{"result":true}')
+TRUE = b'{"result":true}'
+PERMIT = answer(TRUE)
 
 
 def permits(call: Call) -> None:
     """Permit whatever is asked."""
     call.send(PERMIT)
+
+
+def says(data: bytes) -> Callable[[Call], None]:
+    """What sends these bytes whatever is asked."""
+    return lambda call: call.send(data)
