@@ -36,6 +36,7 @@ class Call:
         usage: what its key has spent and may spend.
         endpoint: what kind of call it is.
         keys: the parameters beside the messages that are judged.
+        own_key: the key that its caller wants the provider to be called with, where it could be a text.
         models: the model groups that it names, where there are several: each of them answers.
         model: the model group that was permitted last, the one that answers.
         tool: the tool that it calls, where it calls one.
@@ -63,6 +64,7 @@ class Call:
     usage: Mapping[str, int]
     endpoint: Endpoint = UNNAMED
     keys: tuple[str, ...] = ("tools", "functions", "prediction", "response_format", "stop", "user")
+    own_key: str = field(default="", repr=False)
     models: tuple[str, ...] = ()
     model: str = ""
     tool: Entity | None = None

@@ -31,7 +31,7 @@ from .mcp_tools import TOOL_CALLS
 from .narrowing import narrow, unjudged
 from .reply_form import form_of
 from .uncovered import allowed, uncovered_call
-from .unseen import fixed_texts, has_body, is_form
+from .unseen import fixed_texts, has_body, is_form, own_key
 
 __all__ = ["Governor"]
 
@@ -137,6 +137,7 @@ class Governor:
             self.asker.refuse(call, resource_of(data, call_type), *problem)
             return
         call.keys = tuple(text_keys(data, endpoint))
+        call.own_key = own_key(data)
         call.is_record = "proxy_server_request" not in data and "litellm_logging_obj" not in data
         names = [facts.model_name(name) for name in models_of(data)] or [_UNKNOWN]
         with prompt_as_message(data, endpoint):
@@ -239,7 +240,7 @@ class Governor:
         about = asked.deployment or model_entity(model)
         for stage in asked.stages:
             if surfaces is None:
-                surfaces = self._read(data, asked)
+                surfaces = self._read(call, data, asked)
                 tokens = await facts.prompt_tokens([segment.text for segment in surfaces.segments])
             decision = await self.asker.ask(
                 call,
@@ -260,14 +261,15 @@ class Governor:
                 surfaces = None
         call.model = model
         if surfaces is None:
-            surfaces = self._read(data, asked)
+            surfaces = self._read(call, data, asked)
         call.said |= {segment.text for segment in surfaces.segments}
         return model
 
-    def _read(self, data: Mapping[str, Any], asked: Asked) -> Surfaces:
+    def _read(self, call: Call, data: Mapping[str, Any], asked: Asked) -> Surfaces:
         surfaces = request_surfaces(data, [key for key in asked.keys if key in data], self._depth)
-        for name, text in fixed_texts() if asked.endpoint.raw else ():
-            surfaces.add_fixed(name, text)
+        surfaces.add_fixed("api_key", call.own_key)
+        for one in fixed_texts(call.key) if asked.endpoint.raw else ():
+            surfaces.add_fixed(*one)
         return surfaces
 
     async def _judge_answer(self, call: Call, surfaces: Surfaces, answers: Sequence[Any]) -> None:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from checkrein.errors import RequestError
 
-__all__ = ["Leaf", "Path", "Room", "leaves", "member"]
+__all__ = ["CREDENTIAL_HEADERS", "Leaf", "Path", "Room", "is_credential", "leaves", "member"]
 
 Path = tuple[str | int, ...]
 
@@ -27,6 +27,8 @@ _SPOKEN: Final = frozenset(
         "content",
         "contents",
         "documents",
+        "extra_headers",
+        "headers",
         "input",
         "instructions",
         "messages",
@@ -43,6 +45,25 @@ _SPOKEN: Final = frozenset(
         "thinking",
         "transcript",
     }
+)
+CREDENTIAL_HEADERS: Final = frozenset(
+    {
+        "api-key",
+        "authorization",
+        "ocp-apim-subscription-key",
+        "proxy-authorization",
+        "x-api-key",
+        "x-goog-api-key",
+    }
+)
+"""The headers, in small letters, by which a provider knows who calls it."""
+
+# Any name could be a header's.
+_HEADERS: Final = frozenset({"extra_headers", "headers"})
+# Sealed: with the digits of a card or an account in it, or of short words alone, it could be a text.
+_CREDENTIAL: Final = re.compile(
+    r"(?:(?i:basic|bearer|key|token) )?(?=[^ ]*[A-Za-z0-9_]{12})(?=[^ ]*[0-9])"
+    r"(?![^ ]*(?:[0-9][._\-]?){7})[A-Za-z0-9._~+/=\-]{16,}"
 )
 # What tools are handed and give back is data of any depth: all of it is said.
 _HANDED: Final = ("args", "arguments", "input", "response")
@@ -103,7 +124,7 @@ class Leaf(NamedTuple):
         container: the mapping, list or model that holds it; None for the name of a field.
         key: its key, index or field there.
         text: the string; empty where only `kind` is told.
-        kind: what stands here besides text: `image`, `audio`, `video`, `file`, or nothing.
+        kind: what stands here besides text: `image`, `audio`, `video`, `file`, `credential`, or nothing.
     """
 
     path: Path
@@ -129,7 +150,9 @@ class Leaf(NamedTuple):
 
     @property
     def content(self) -> str | None:
-        """What it holds if it is no text: `image`, `audio`, `video`, `file`, or `""` for a signature."""
+        """What it holds if it is no text: such as `image` or `credential`, or `""` for a signature."""
+        if self._is_header and str(self.key).lower() in CREDENTIAL_HEADERS and is_credential(self.text):
+            return "credential"
         if self.is_spoken:
             return None
         if self.key in _URL_KEYS and (url := _DATA_URL.fullmatch(self.text)):
@@ -143,6 +166,10 @@ class Leaf(NamedTuple):
         kinds = [member(self.container, name) for name in _MEDIA_TYPES] if self.key == "data" else []
         told = next((kind for kind in kinds if isinstance(kind, str)), None)
         return _BINARY_KEYS[self.key] if told is None else _KINDS.get(told.partition("/")[0], "file")
+
+    @property
+    def _is_header(self) -> bool:
+        return self.container is not None and self._around in _HEADERS
 
     @property
     def _around(self) -> Any:
@@ -204,6 +231,11 @@ def leaves(  # noqa: PLR0913 -- where a walk begins, and where it ends
             yield from leaves(value, name, (*path, place), max_depth, numbered=numbered, room=room)
 
 
+def is_credential(text: str) -> bool:
+    """Whether it looks like a key or a token, alone or after its scheme (`Bearer`), and like no text."""
+    return _CREDENTIAL.fullmatch(text) is not None
+
+
 def member(container: Any, key: Any) -> Any:
     """One member of a mapping, a list or a model; None where there is none."""
     if isinstance(container, BaseModel):
@@ -237,7 +269,7 @@ def _told_of(value: Any, key: Any, path: Path, room: Room) -> Iterator[Leaf]:
     elif key in _FILE_PARTS:
         yield Leaf(path, None, key, "", "file")
     for name in value if isinstance(value, Mapping) else dict(value):
-        if not _NAME.fullmatch(str(name)):
+        if key in _HEADERS or not _NAME.fullmatch(str(name)):
             room.take()
             yield Leaf((_NAME_OF, *path, name), None, name, str(name))
 

@@ -109,14 +109,15 @@ class Surfaces:
             self.segments.append(Segment(path=whole.path, role=role, origin=origin, text=whole.text))
         return False
 
-    def add_fixed(self, role: str, text: str) -> None:
+    def add_fixed(self, role: str, text: str, kind: str = "") -> None:
         """Add a text that cannot be changed: a redaction of it fails.
 
         Args:
             role: what it is, in the host's words.
             text: the text.
+            kind: what it is instead, if it is no text.
         """
-        self.add([[Leaf((-1, role), None, role, text)]], role, Origin.USER)
+        self.add([[Leaf((-1, role), None, role, text, kind)]], role, Origin.USER)
 
     def read(self, found: Iterable[Leaf], role: str, origin: Origin) -> None:
         """Add the strings of one message, choice or parameter."""

@@ -9,11 +9,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from runpy import run_path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -196,8 +197,22 @@ def running_heeding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]
         yield proxy
 
 
+@pytest.fixture(scope="module")
+def running_forwarding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """Another one, which sends the headers of its clients on wherever LiteLLM can be told to."""
+    general = {"forward_client_headers_to_llm_api": True, "forward_llm_provider_auth_headers": True}
+    with run_proxy(tmp_path_factory.mktemp("forwarding"), general=general, forward_headers=True) as proxy:
+        yield proxy
+
+
 @contextmanager
-def run_proxy(folder: Path, settings: Any = SETTINGS) -> Iterator[Proxy]:
+def run_proxy(
+    folder: Path,
+    settings: Any = SETTINGS,
+    *,
+    general: Mapping[str, Any] = MappingProxyType({}),
+    forward_headers: bool = False,
+) -> Iterator[Proxy]:
     tool_server = run_path(str(HERE / "tool_server.py"))["ToolServer"]
     with Upstream() as upstream, Upstream(Failure(500)) as sick, tool_server() as tools:
         models = [
@@ -220,14 +235,22 @@ def run_proxy(folder: Path, settings: Any = SETTINGS) -> Iterator[Proxy]:
             "model_group_alias": {"best": "gpt-4o", "treasure": "vault"},
             "fallbacks": [{"sick": ["gpt-4o-mini"]}, {"sick-vault": ["vault", "gpt-4o-mini"]}],
         }
-        passed = [{"path": "/pass", "target": upstream.url, "include_subpath": True, "auth": True}]
+        passed: dict[str, Any] = {"target": upstream.url, "include_subpath": True, "auth": True}
+        endpoints = [
+            {"path": "/pass", **passed},
+            {"path": "/forwarding", **passed, "forward_headers": forward_headers},
+        ]
         config = write_config(
             folder,
             settings=settings,
             litellm_settings={"cache": True, "cache_params": {"type": "local", "mode": "default_off"}},
             model_list=models,
             router_settings=router,
-            general_settings={"pass_through_endpoints": passed},
+            general_settings={**general, "pass_through_endpoints": endpoints},
+            environment_variables={
+                "ANTHROPIC_API_BASE": upstream.url.removesuffix("/v1"),
+                "ANTHROPIC_API_KEY": "sk-upstream",
+            },
             mcp_servers={"desk": {"url": tools.url, "transport": "http", "allow_all_keys": True}},
         )
         port, log = free_port(), folder / "proxy.log"
@@ -284,6 +307,12 @@ def proxy(running: Proxy) -> Proxy:
 def windowed(running_window: Proxy) -> Proxy:
     running_window.clear()
     return running_window
+
+
+@pytest.fixture
+def forwarding(running_forwarding: Proxy) -> Proxy:
+    running_forwarding.clear()
+    return running_forwarding
 
 
 @pytest.fixture
