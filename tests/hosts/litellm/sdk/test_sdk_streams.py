@@ -3,59 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import litellm
 import pytest
-from governed_calls import CALLING, REDACT, REDACTED, SSN, WAYS, point, said, text_of
+from governed_calls import CALLING, REDACT, REDACTED, SSN, WAYS, said, text_of
+from sdk_streams import LONG, Read, governed
 
-from checkrein import Stage
 from checkrein.testing import Failure, Upstream, capture_decisions, deny, obligation, permit
 from checkrein_litellm import AnswerWithheldError, CallDenied, PolicyClient
 
 pytestmark = CALLING
 
 WINDOW = {"stream": {"mode": "window"}}
-LONG = "".join(f"word {number} " for number in range(300))
 
 
 @pytest.fixture
 def upstream():
     with Upstream() as server:
         yield server
-
-
-def governed(answer: Any, **settings: Any) -> PolicyClient:
-    answers = {**dict.fromkeys(Stage, permit()), Stage.POST_COMPLETION: answer}
-    return PolicyClient(point(answers, {"detectors": {"post_completion": ["us_ssn"]}, **settings}))
-
-
-class Read:
-    """A stream that is read piece by piece, in either way."""
-
-    def __init__(self, stream: Any, way: str) -> None:
-        self.stream, self.way = stream, way
-
-    async def piece(self) -> Any:
-        if self.way == "sync":
-            return next(self.stream, None)
-        return await anext(self.stream, None)
-
-    async def all(self) -> list[Any]:
-        chunks = []
-        while (chunk := await self.piece()) is not None:
-            chunks.append(chunk)
-        return chunks
-
-    async def text(self) -> str:
-        return "".join(text_of(chunk) for chunk in await self.all())
-
-    async def close(self) -> None:
-        if self.way == "sync":
-            self.stream.close()
-        else:
-            await self.stream.aclose()
 
 
 async def streamed(client: PolicyClient, way: str, upstream: Upstream, **more: Any) -> Read:
@@ -248,75 +214,6 @@ async def test_a_whole_answer_of_a_stream_is_judged_as_one(way, upstream):
     if way == "sync":
         answer = client.completion(**given)
         assert answer.choices[0].message.content == f"it is {REDACTED}"
-
-
-@WAYS
-@pytest.mark.parametrize("mode", ["hold", "window"])
-async def test_streams_of_the_responses_api_are_held(way, mode, upstream):
-    upstream.reply = f"it is {SSN}"
-    given = {
-        "model": "openai/gpt-4o",
-        "input": "hi",
-        "api_base": upstream.url,
-        "api_key": "k",
-        "stream": True,
-    }
-
-    async def events(client):
-        stream = client.responses(**given) if way == "sync" else await client.aresponses(**given)
-        return await Read(stream, way).all()
-
-    client = governed(permit(), stream={"mode": mode})
-    with capture_decisions(client.pep) as decisions:
-        kinds = [event.type.value for event in await events(client)]
-    assert kinds[-1] == "response.completed"
-    assert f"it is {SSN}" in decisions[-1].document["context"]["completion"]["text"].splitlines()
-    with pytest.raises(CallDenied):
-        await events(governed(deny("no"), stream={"mode": mode}))
-    redacted = await events(governed(REDACT, stream={"mode": mode}))
-    assert SSN not in repr(redacted)
-    deltas = [event.delta for event in redacted if event.type.value == "response.output_text.delta"]
-    assert "".join(deltas) == f"it is {REDACTED}"
-    assert redacted[-1].response.output[0].content[0].text == f"it is {REDACTED}"
-
-
-@pytest.mark.parametrize("mode", ["hold", "window"])
-async def test_streams_of_messages_are_held(mode, upstream):
-    upstream.reply = f"{LONG}it is {SSN} and on"
-
-    async def text(client):
-        stream = await client.anthropic_messages(
-            model="anthropic/claude-sonnet-4-5",
-            messages=said("hi"),
-            max_tokens=99,
-            stream=True,
-            api_base=upstream.url.removesuffix("/v1"),
-            api_key="k",
-        )
-        frames = b"".join(await Read(stream, "async").all()).decode()
-        assert SSN not in frames
-        told = [json.loads(line.removeprefix("data:")) for line in frames.splitlines() if "data:" in line]
-        return "".join(one["delta"].get("text", "") for one in told if one["type"] == "content_block_delta")
-
-    assert await text(governed(REDACT, stream={"mode": mode})) == f"{LONG}it is {REDACTED} and on"
-    with pytest.raises(CallDenied):
-        await text(governed(deny("no"), stream={"mode": mode}))
-    replied = await text(governed(deny("no"), stream={"mode": mode}, denials={"on_denied": "reply"}))
-    assert replied.startswith("denied by policy: no")
-
-
-@WAYS
-@pytest.mark.usefixtures("swept")
-@pytest.mark.parametrize("mode", ["hold", "window"])
-async def test_streams_of_text_completions_are_held(way, mode, upstream):
-    upstream.reply = f"{LONG}it is {SSN} and on"
-    client = governed(REDACT, stream={"mode": mode})
-    given = {"model": "text-completion-openai/gpt-4o", "prompt": "hi", "api_base": upstream.url}
-    given |= {"api_key": "k", "stream": True}
-    stream = client.text_completion(**given) if way == "sync" else await client.atext_completion(**given)
-    chunks = await Read(stream, way).all()
-    text = "".join(choice.text or "" for chunk in chunks for choice in chunk.choices)
-    assert text == f"{LONG}it is {REDACTED} and on"
 
 
 async def test_a_stream_is_read_within_a_with(upstream):
