@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
-from checkrein.detection import Scanner, Span
+from checkrein.detection import Span
 from checkrein.redaction import join_spans, redact
 
 from .api_keys import API_KEY_MAX, find_api_keys
@@ -21,7 +23,7 @@ from .personal import EMAIL_MAX, SSN_MAX, find_emails, find_ssns
 from .phones import PHONE_MAX, find_phones
 from .private_keys import find_private_keys
 
-__all__ = ["Pack", "pack"]
+__all__ = ["Pack", "PackScanner", "pack"]
 
 Finder = Callable[[View], Iterable[tuple[int, int]]]
 Finders = Sequence[tuple[str, Finder]]
@@ -69,7 +71,7 @@ class Pack:
         """
         return _MAX_SPANS
 
-    def scanner(self, types: frozenset[str]) -> Scanner:
+    def scanner(self, types: frozenset[str]) -> PackScanner:
         """Compile a scanner.
 
         Args:
@@ -83,15 +85,40 @@ class Pack:
             raise ValueError(f"`{unknown[0]}` is no type of this pack; it has {', '.join(sorted(_FINDERS))}")
         ascii_table()  # built now and not during the first call
         finders = tuple((name, _FINDERS[name][0]) for name in sorted(types))
-        hidden = "injection" in types
+        return PackScanner(finders, hidden="injection" in types)
 
-        def scan(text: str) -> list[Span]:
-            found = _scan_once(text, finders, hidden=hidden)
-            if not found:
-                return []
-            return _cut_to_size(_settled(text, found, finders, hidden=hidden))
 
-        return scan
+class PackScanner:
+    """Finds what one set of types looks for (`checkrein.detection.BoundedScanner`).
+
+    Args:
+        finders: each type with what finds it.
+        hidden: whether hidden writing counts as an injection.
+    """
+
+    def __init__(self, finders: Finders, *, hidden: bool) -> None:
+        self._finders = finders
+        self._hidden = hidden
+
+    def __call__(self, text: str) -> list[Span]:
+        """Every span.
+
+        Args:
+            text: any text, lone surrogates included.
+        """
+        return self.up_to(text, sys.maxsize)
+
+    def up_to(self, text: str, most: int) -> list[Span]:
+        """Every span, or more than `most` once so many have been found.
+
+        Args:
+            text: any text, lone surrogates included.
+            most: how many are enough.
+        """
+        found = _Look(self._finders, self._hidden, most).once(text)
+        if not found or len(found) > most:
+            return found
+        return _cut_to_size(_settled(text, found, _Look(self._finders, self._hidden, sys.maxsize)))
 
 
 _MAX_SPANS: Final[Mapping[str, int | None]] = MappingProxyType(
@@ -99,15 +126,34 @@ _MAX_SPANS: Final[Mapping[str, int | None]] = MappingProxyType(
 )
 
 
-def _scan_once(text: str, finders: Finders, *, hidden: bool) -> list[Span]:
-    view = view_of(text)
-    found: list[Span] = []
-    for name, find in finders:
-        places = [(view.raw(start), view.raw(end)) for start, end in find(view)]
-        if hidden and name == "injection":
-            places += find_hidden(text)
-        found += _joined(name, places)
-    return found
+class _Look(NamedTuple):
+    """What looks, for what, and how many findings are enough."""
+
+    finders: Finders
+    hidden: bool
+    most: int
+
+    def once(self, text: str) -> list[Span]:
+        """What each finder finds by itself; where that is more than enough, the rest is not looked for."""
+        view = view_of(text)
+        found: list[Span] = []
+        for name, find in self.finders:
+            places: Iterator[tuple[int, int]] = (
+                (view.raw(start), view.raw(end)) for start, end in find(view)
+            )
+            if self.hidden and name == "injection":
+                places = chain(places, find_hidden(text))
+            found += self._counted(name, places)
+            if len(found) > self.most:
+                break
+        return found
+
+    def _counted(self, name: str, places: Iterator[tuple[int, int]]) -> list[Span]:
+        """The places of one type, joined, and counted as often as so many more have come as are enough."""
+        joined: list[Span] = []
+        while len(joined) <= self.most and (more := [*islice(places, max(self.most, 1))]):
+            joined = _joined(name, [*(span[1:] for span in joined), *more])
+        return joined
 
 
 def _joined(name: str, places: list[tuple[int, int]]) -> list[Span]:
@@ -129,7 +175,7 @@ def _stands_alone(text: str, span: Span) -> bool:
     return _LEADS_ON.search(text[max(span.start, span.end - _LEADING) : span.end]) is None
 
 
-def _settled(text: str, found: list[Span], finders: Finders, *, hidden: bool) -> list[Span]:
+def _settled(text: str, found: list[Span], look: _Look) -> list[Span]:
     """Add what shows only when the findings are taken out, so that redaction leaves nothing to find.
 
     Two numbers glued together are neither; with one of them gone, the other is.
@@ -144,7 +190,7 @@ def _settled(text: str, found: list[Span], finders: Finders, *, hidden: bool) ->
             if budget < 0:
                 return found
             budget -= len(text)
-            further += _uncovered(text, taken, found, finders, hidden=hidden)
+            further += _uncovered(text, taken, found, look)
         found += further
     return found
 
@@ -159,16 +205,14 @@ def _takings(found: Sequence[Span]) -> Iterator[list[Span]]:
             yield [span for span in found if span.type != name]
 
 
-def _uncovered(
-    text: str, taken: Sequence[Span], found: Sequence[Span], finders: Finders, *, hidden: bool
-) -> Iterator[Span]:
+def _uncovered(text: str, taken: Sequence[Span], found: Sequence[Span], look: _Look) -> Iterator[Span]:
     """What is found with some findings taken out, and was not before."""
     left, written = redact(text, taken)
     back = _WayBack(join_spans(taken), written)
     known: dict[str, list[tuple[int, int]]] = {}
     for name in {span.type for span in found}:
         known[name] = [span[1:] for span in _joined(name, [span[1:] for span in found if span.type == name])]
-    for span in _scan_once(left, finders, hidden=hidden):
+    for span in look.once(left):
         if back.is_written(span):
             continue
         start, end = back.start(span.start), back.end(span.end)

@@ -89,6 +89,8 @@ def _email_at(view: View, at: int) -> tuple[int, int] | None:
         further = _WIDE_DOMAIN.match(view.folded, at, at + _DOMAIN_MAX)
         if further is not None and (domain is None or further.end() > domain.end()):
             domain = further
+    elif domain is None:
+        return None
     before = view.folded[max(0, at - 64) : at]
     local = (_WIDE_LOCAL if wide else _LOCAL).match(before[::-1])
     if wide and (domain is None or local is None):

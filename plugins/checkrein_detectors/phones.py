@@ -31,7 +31,8 @@ _NATIONAL: Final = re.compile(
     r"|(?:(?<=\()[2-9][0-9]{2}\)\.?|(?<=[2-9])[0-9]{2}\.)[2-9][0-9]{2}\.)[0-9]{4}(?![0-9]|[-.][0-9])"
 )
 # Read just before a national number: the prefix of a long-distance call, or what makes it a piece of
-# something else.
+# something else. Neither looks back over more characters than these: both would be tried at each of more.
+_PREFIX: Final = 3
 _LONG_DISTANCE: Final = re.compile(r"(?<![0-9A-Za-z+._/#-])1[ \t.-]?\Z")
 _CLINGS: Final = re.compile(r"[0-9A-Za-z_+#]\Z|[0-9A-Za-z_][-./]\Z|[0-9][ \t]\Z")
 _EXTENDED: Final = re.compile(_EXTENSION, re.IGNORECASE)
@@ -98,11 +99,11 @@ def _national(view: View, plan: _NumberingPlan) -> Iterator[tuple[int, int]]:
     for match in _NATIONAL.finditer(plain):
         start = match.start()
         before = lower[max(0, start - _LOOK_BACK) : start]
-        prefix = _LONG_DISTANCE.search(before)
+        prefix = _LONG_DISTANCE.search(before[-_PREFIX:])
         if prefix is not None:
             start -= len(prefix.group())
-            before = before[: prefix.start()]
-        elif _CLINGS.search(before):
+            before = before[: -len(prefix.group())]
+        elif _CLINGS.search(before[-_PREFIX:]):
             continue
         if not _OTHER.search(before) and plan.has(match.group(), "US"):
             yield start, _extended(plain, match.end())

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from .escapes import unescape
 from .plugins import load_plugin
 from .vocabulary import Stage
 
-__all__ = ["DetectorPack", "Detectors", "Scanner", "Span"]
+__all__ = ["BoundedScanner", "DetectorPack", "Detectors", "Scanner", "Span"]
+
+# More than any text has.
+_ALL: Final = sys.maxsize
 
 
 class Span(NamedTuple):
@@ -21,8 +25,21 @@ class Span(NamedTuple):
     end: int
 
 
-Scanner = Callable[[str], Sequence[Span]]
+Scanner = Callable[[str], Iterable[Span]]
 """Finds every span of its types in a text, in linear time, in any order; raises nothing for any `str`."""
+
+
+class BoundedScanner(Protocol):
+    """A scanner that can stop: one with this method is asked by it wherever there is a limit of findings.
+
+    Any other is bounded too, if it is lazy: no more is taken from it than the limit.
+    """
+
+    def __call__(self, text: str) -> Iterable[Span]:
+        """Every span, as of any scanner."""
+
+    def up_to(self, text: str, most: int) -> Iterable[Span]:
+        """Every span; or, once more than `most` have been found, more than `most` spans and not the rest."""
 
 
 class DetectorPack(Protocol):
@@ -83,21 +100,43 @@ class Detectors:
         """The longest span at this stage in code points, 0 without detectors, None when there is no bound."""
         return self.longest.get(stage) if self.scanners.get(stage) else 0
 
-    def find(self, stage: Stage, text: str) -> list[Span]:
-        """Every span in the text, and in what a reader of JSON would make of it, sorted by place."""
+    def find(self, stage: Stage, text: str, most: int = _ALL) -> list[Span]:
+        """Every span in the text, and in what a reader of JSON would make of it, sorted by place.
+
+        Args:
+            stage: whose detectors look.
+            text: where.
+            most: how many are enough. A longer list says only that there are more: what else the text has
+                was not looked for, so that the limit bounds the time, and not whoever wrote the text.
+        """
         scanners = self.scanners.get(stage)
         if not scanners:
             return []
-        found = {span for scan in scanners for span in scan(text)}
+        found: set[Span] = set()
+        for scan in scanners:
+            found |= _spans(scan, text, most)
+            if len(found) > most:
+                return sorted(found, key=_place)
         read = unescape(text)
         if read is not None:
             found = {Span(span.type, *read.whole(span.start, span.end)) for span in found}
-            found |= {
-                Span(span.type, *read.raw(span.start, span.end))
-                for scan in scanners
-                for span in scan(read.text)
-            }
+            for scan in scanners:
+                behind = _spans(scan, read.text, most)
+                if len(behind) > most:
+                    return sorted(behind, key=_place)
+                found |= {Span(span.type, *read.raw(span.start, span.end)) for span in behind}
         return sorted(found, key=_place)
+
+
+def _spans(scan: Scanner | BoundedScanner, text: str, most: int) -> set[Span]:
+    up_to = getattr(scan, "up_to", None)
+    spans: Iterable[Span] = scan(text) if up_to is None else up_to(text, most)
+    found: set[Span] = set()
+    for span in spans:
+        found.add(span)
+        if len(found) > most:
+            break
+    return found
 
 
 def _place(span: Span) -> tuple[int, int, str]:

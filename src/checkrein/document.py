@@ -100,10 +100,11 @@ def build(
         raise RequestError("limit.facts", f"what is no text is over the limit of `{limits.facts}` bytes")
     text = "\n".join([segment.text for segment in request.segments])
     current = current_from(request)
-    spans = detectors.find(request.stage, text)
-    findings = findings_of(spans, request.segments, current) if spans else ()
-    if len(findings) > limits.findings:
-        raise RequestError("limit.findings", f"`{len(findings)}` findings are over `{limits.findings}`")
+    most = limits.findings
+    spans = detectors.find(request.stage, text, most)
+    findings = findings_of(spans, request.segments, current) if 0 < len(spans) <= most else ()
+    if len(spans) > most or len(findings) > most:
+        raise RequestError("limit.findings", f"what detectors find is over the limit of `{most}` findings")
     key = _TEXT_KEY.get(request.stage)
     if key is not None:
         context[key] = text_facts(request, text, words, current)
