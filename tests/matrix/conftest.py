@@ -39,7 +39,7 @@ def upstream(provider):
 @pytest.fixture(scope="session")
 def proxies(provider, tmp_path_factory):
     """Two proxies of the one provider, by how their streams leave, which start side by side."""
-    from bypass_proxy import running  # noqa: PLC0415 -- on the path once tests are collected
+    from bypass_proxy_process import running  # noqa: PLC0415 -- on the path once tests are collected
 
     with ExitStack() as stack:
         yield {
