@@ -9,14 +9,12 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableLambda
-from langchain_core.tracers.base import BaseTracer
 from langgraph.graph import END, START, MessagesState, StateGraph
+from tracers import Runs
+from verdicts import WITHHOLDING
 
-from checkrein.testing import deny, obligation, permit
 from checkrein.vocabulary import Stage
 from checkrein_langchain import PolicyCallbackHandler, PolicyDenied, PolicyMiddleware, guard
-
-VERDICTS = {"redact": permit(obligation("redact", types=["secret"])), "deny": deny("no")}
 
 
 class Cascade(BaseChatModel):
@@ -40,22 +38,7 @@ class StreamedCascade(Cascade):
             yield ChatGenerationChunk(message=chunk)
 
 
-class Runs(BaseTracer):
-    """Keeps all runs as text."""
-
-    def __init__(self):
-        super().__init__()
-        self.told = []
-
-    def _persist_run(self, run):
-        todo = [run]
-        while todo:
-            one = todo.pop()
-            todo += one.child_runs
-            self.told.append(repr((one.run_type, one.outputs, one.error, one.events)))
-
-
-@pytest.fixture(params=VERDICTS)
+@pytest.fixture(params=WITHHOLDING)
 def verdict(request):
     return request.param
 
@@ -63,7 +46,7 @@ def verdict(request):
 @pytest.fixture
 def point(lab, verdict):
     lab.upstream.reply = f"{'well, ' * 20}the key is {lab.secret}, keep it"
-    return lab.govern({Stage.POST_COMPLETION: VERDICTS[verdict]})
+    return lab.govern({Stage.POST_COMPLETION: WITHHOLDING[verdict]})
 
 
 @pytest.fixture(params=[Cascade, StreamedCascade])

@@ -11,9 +11,9 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import create_retriever_tool
-from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.context import tracing_v2_callback_var
 from langchain_core.vectorstores import InMemoryVectorStore
+from tracers import Everything
 from verdicts import REDACT
 
 from checkrein import Entity, acting_as
@@ -59,19 +59,6 @@ class Searching(BaseRetriever):
         await self.model.ainvoke(f"rewrite {query}")
         documents = await self.inner.ainvoke(query, {"callbacks": run_manager.get_child()})
         return documents + await self.inner.ainvoke(f"{query}!")
-
-
-class Everything(BaseTracer):
-    def __init__(self):
-        super().__init__()
-        self.told = []
-
-    def _persist_run(self, run):
-        todo = [run]
-        while todo:
-            one = todo.pop()
-            todo += one.child_runs
-            self.told.append(repr((one.run_type, one.inputs, one.outputs, one.error, one.events)))
 
 
 class Hears(BaseCallbackHandler):

@@ -10,29 +10,13 @@ from langchain_core.messages import HumanMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import create_retriever_tool, tool
-from langchain_core.tracers.base import BaseTracer
+from tracers import Runs
+from verdicts import WITHHOLDING
 
-from checkrein.testing import deny, obligation, permit
 from checkrein.vocabulary import Stage
 from checkrein_langchain import PolicyCallbackHandler, PolicyMiddleware, guard_tool
 
-VERDICTS = {"redact": permit(obligation("redact", types=["secret"])), "deny": deny("no")}
 MODES = ["messages", "updates", "values"]
-
-
-class Runs(BaseTracer):
-    """Keeps all runs as text."""
-
-    def __init__(self):
-        super().__init__()
-        self.told = []
-
-    def _persist_run(self, run):
-        todo = [run]
-        while todo:
-            one = todo.pop()
-            todo += one.child_runs
-            self.told.append(repr((one.run_type, one.outputs, one.error, one.events)))
 
 
 class Retriever(BaseRetriever):
@@ -106,9 +90,9 @@ def made(request, lab):
     return TOOLS[request.param](lab)
 
 
-@pytest.fixture(params=VERDICTS)
+@pytest.fixture(params=WITHHOLDING)
 def point(request, lab):
-    return lab.govern({Stage.TOOL_RESULT: VERDICTS[request.param]})
+    return lab.govern({Stage.TOOL_RESULT: WITHHOLDING[request.param]})
 
 
 @pytest.fixture
