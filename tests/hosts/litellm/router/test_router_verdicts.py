@@ -6,19 +6,24 @@ import asyncio
 
 import litellm
 import pytest
-from governed_calls import CALLING, REDACT, REDACTED, SSN, STAGES, STREAMED_OR_NOT, WAYS, outside, said, tool
+from governed_calls import (
+    CALLING,
+    ENGINES_WITHOUT_A_USABLE_ANSWER,
+    REDACT,
+    REDACTED,
+    SSN,
+    STAGES,
+    STREAMED_OR_NOT,
+    WAYS,
+    outside,
+    redacted_for_bob,
+    said,
+    tool,
+)
 from routed_calls import both, chat, deployment, routed
 
 from checkrein import SettingsError, Stage
-from checkrein.testing import (
-    FailingEngine,
-    StaticEngine,
-    capture_decisions,
-    deny,
-    not_applicable,
-    obligation,
-    permit,
-)
+from checkrein.testing import StaticEngine, capture_decisions, deny, obligation, permit
 from checkrein_litellm import CallDenied
 
 pytestmark = CALLING
@@ -132,17 +137,7 @@ async def test_a_route_to_no_model_of_the_router_is_denied(way, eu):
 
 @WAYS
 @STREAMED_OR_NOT
-@pytest.mark.parametrize(
-    "engine",
-    [
-        FailingEngine("timeout", remote=True),
-        FailingEngine(answer=True),
-        FailingEngine(error=ZeroDivisionError("oops")),
-        StaticEngine(permit(obligation("sing", song="la"))),
-        StaticEngine(not_applicable()),
-    ],
-    ids=["timeout", "nonsense", "bug", "unknown obligation", "nothing"],
-)
+@ENGINES_WITHOUT_A_USABLE_ANSWER
 async def test_an_engine_without_a_usable_answer_stops_the_call(way, stream, engine, eu, us):
     router = routed(engine, both(eu, us), fallbacks=[{"gpt-4o": ["gpt-4o"]}], num_retries=2)
     with pytest.raises(CallDenied):
@@ -201,12 +196,8 @@ async def stored() -> None:
 async def test_a_cached_answer_is_judged_for_whoever_gets_it(way, stream, eu, monkeypatch):
     monkeypatch.setattr(litellm, "cache", None)
 
-    def answer(request):
-        bob = request.document["subject"]["id"] == "bob"
-        return REDACT if bob and request.stage is Stage.POST_COMPLETION else permit()
-
     eu.reply = f"it was {SSN}"
-    router = routed(answer, [deployment("gpt-4o", eu, "one")], cache_responses=True)
+    router = routed(redacted_for_bob, [deployment("gpt-4o", eu, "one")], cache_responses=True)
     texts = []
     for user in ("alice", "bob", "alice"):
         texts.append(await chat(router.acting_as(user), way, stream=stream))

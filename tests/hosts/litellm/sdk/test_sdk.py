@@ -7,12 +7,21 @@ from typing import Any
 
 import litellm
 import pytest
-from governed_calls import CALLING, REDACT, SSN, STAGES, STREAMED_OR_NOT, WAYS, said, tool
+from governed_calls import (
+    CALLING,
+    ENGINES_WITHOUT_A_USABLE_ANSWER,
+    REDACT,
+    SSN,
+    STAGES,
+    STREAMED_OR_NOT,
+    WAYS,
+    redacted_for_bob,
+    said,
+    tool,
+)
 from sdk_calls import by_stage, chat, governed
 
-from checkrein import Stage
 from checkrein.testing import (
-    FailingEngine,
     StaticEngine,
     Upstream,
     capture_decisions,
@@ -57,16 +66,7 @@ async def test_a_denial_at_any_stage_gives_nothing_out(way, stream, stage, verdi
 
 @WAYS
 @STREAMED_OR_NOT
-@pytest.mark.parametrize(
-    "engine",
-    [
-        FailingEngine("timeout", remote=True),
-        FailingEngine(answer=True),
-        FailingEngine(error=ZeroDivisionError("oops")),
-        StaticEngine(permit(obligation("sing", song="la"))),
-    ],
-    ids=["timeout", "nonsense", "bug", "unknown obligation"],
-)
+@ENGINES_WITHOUT_A_USABLE_ANSWER
 async def test_an_engine_without_a_usable_answer_stops_the_call(way, stream, engine, upstream):
     with pytest.raises(CallDenied):
         await chat(governed(engine), way, upstream, stream=stream)
@@ -230,11 +230,7 @@ def cache(monkeypatch, own_clients):
 @STREAMED_OR_NOT
 @pytest.mark.usefixtures("cache")
 async def test_a_cached_answer_is_judged_for_whoever_gets_it(way, stream, upstream):
-    def answer(request):
-        bob = request.document["subject"]["id"] == "bob"
-        return REDACT if bob and request.stage is Stage.POST_COMPLETION else permit()
-
-    client = governed(StaticEngine(answer))
+    client = governed(StaticEngine(redacted_for_bob))
     texts = []
     for user in ("alice", "bob", "alice"):
         texts.append(await chat(client.acting_as(user), way, upstream, stream=stream, caching=True))

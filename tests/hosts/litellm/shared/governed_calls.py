@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from checkrein import EnforcementPoint, Settings, Stage
-from checkrein.testing import StaticEngine, deny, obligation, permit
+from checkrein.testing import FailingEngine, StaticEngine, deny, not_applicable, obligation, permit
 
 LITELLMS_OWN_WARNINGS = [
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),
@@ -16,6 +16,17 @@ LITELLMS_OWN_WARNINGS = [
 CALLING = [*LITELLMS_OWN_WARNINGS, pytest.mark.usefixtures("own_clients")]
 WAYS = pytest.mark.parametrize("way", ["sync", "async"])
 STREAMED_OR_NOT = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+ENGINES_WITHOUT_A_USABLE_ANSWER = pytest.mark.parametrize(
+    "engine",
+    [
+        FailingEngine("timeout", remote=True),
+        FailingEngine(answer=True),
+        FailingEngine(error=ZeroDivisionError("oops")),
+        StaticEngine(permit(obligation("sing", song="la"))),
+        StaticEngine(not_applicable()),
+    ],
+    ids=["timeout", "nonsense", "bug", "unknown obligation", "nothing"],
+)
 
 SSN = "123-45-6789"
 REDACTED = "[REDACTED:us_ssn]"
@@ -34,6 +45,12 @@ def point(answer: Any, settings: Any = None) -> EnforcementPoint:
 def outside(request: Any) -> Any:
     """Nothing leaves for the us."""
     return deny("region") if request.document["resource"]["properties"].get("region") == "us" else permit()
+
+
+def redacted_for_bob(request: Any) -> Any:
+    """Findings reach everybody but Bob."""
+    bob = request.document["subject"]["id"] == "bob"
+    return REDACT if bob and request.stage is Stage.POST_COMPLETION else permit()
 
 
 def said(text: str) -> list[dict[str, Any]]:
