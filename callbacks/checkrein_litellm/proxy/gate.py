@@ -6,6 +6,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI, Request
@@ -16,6 +17,7 @@ from checkrein_litellm.denial import CallDenied
 
 from .address import roots_of, route_of
 from .body import RESOURCES, Body, asks_for_tools, is_mcp
+from .calls import Call
 from .telling import Telling
 from .uncovered import SESSION, allowed, uncovered_path
 from .unseen import remember
@@ -23,10 +25,10 @@ from .unseen import remember
 if TYPE_CHECKING:
     from .asker import Asker
 
-__all__ = ["Gate", "passing"]
+__all__ = ["Gate", "Passage", "passage", "passing"]
 
 _log = logging.getLogger("checkrein.litellm")
-_passing: ContextVar[str | None] = ContextVar("passing", default=None)
+_passing: ContextVar[Passage | None] = ContextVar("passing", default=None)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -37,8 +39,29 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _POLICY_VIOLATION: Final = 1008
 
 
+@dataclass(slots=True)
+class Passage:
+    """A request that is let through to an uncovered endpoint, until it is answered.
+
+    Args:
+        name: of the endpoint.
+        key: whom the proxy knows its caller as.
+        call: the call that it has become, if LiteLLM shows one to a hook.
+    """
+
+    name: str
+    key: UserAPIKeyAuth | None
+    call: Call | None = None
+
+
 def passing() -> str | None:
     """The uncovered endpoint that this request was let through to, if it was."""
+    let_through = _passing.get()
+    return None if let_through is None else let_through.name
+
+
+def passage() -> Passage | None:
+    """How this request was let through, if it was: a task that outlives the request is nobody's."""
     return _passing.get()
 
 
@@ -98,6 +121,10 @@ class Gate:
             # Of a denied stream a client reads the denial, not a connection that broke.
             if not await telling.cut():
                 raise
+        finally:
+            let_through = _passing.get()
+            if let_through is not None:
+                let_through.key = let_through.call = None
 
     async def _let_through(self, name: str, scope: Scope, telling: Telling, body: Body) -> bool:
         """Whether a request may go on to what is not covered; tells the client otherwise."""
@@ -111,7 +138,7 @@ class Gate:
             if denial is not None:
                 await _refuse(scope, body, telling, denial)
             else:
-                _passing.set(name)
+                _passing.set(Passage(name, key))
             return denial is None
         await _refuse(scope, body, telling, refused)
         return False

@@ -25,7 +25,7 @@ from .asked import TEXT_CHANGES, Asked, context_of, prompt_as_message
 from .asker import Asker, model_entity, resource_of
 from .calls import Call
 from .gate import passing
-from .identity import authenticated
+from .late import begin_late, late_call
 from .logging_payload import log_changes
 from .mcp_tools import TOOL_CALLS
 from .narrowing import narrow, unjudged
@@ -179,8 +179,7 @@ class Governor:
         endpoint = ENDPOINTS.get(call_type, UNNAMED)
         call = self.asker.calls.of(kwargs)
         if call is None:
-            call = self.asker.begin(authenticated(kwargs), kwargs, endpoint)
-            self.asker.heed_opt_out(call, resource_of(kwargs, call_type))
+            call = begin_late(self.asker, kwargs, call_type, self._guardrail)
         self.asker.stand(call)
         if call.let_pass:
             return
@@ -286,7 +285,7 @@ class Governor:
             self.asker.write(call, decision, partial(write_answer, answers, decision.changes, surfaces))
 
     def _answered(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any]) -> Call:
-        call = self.asker.calls.of(data)
+        call = self.asker.calls.of(data) or late_call()
         if call is None:
             call = self.asker.begin(key, data, UNNAMED)
             message = "it came to an answer without having been judged"

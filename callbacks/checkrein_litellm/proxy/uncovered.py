@@ -151,7 +151,7 @@ UNCOVERED: Final = (
         rf"/(?:{_PROVIDERS})(?:/.*)?",
         ("allm_passthrough_route", "pass_through_endpoint"),
     ),
-    Uncovered("queue", "answers; what is sent is judged", r"/queue/chat/completions"),
+    Uncovered("queue", "whole answers; what is sent, and streams, are judged", r"/queue/chat/completions"),
     Uncovered(
         "rag",
         "what is stored and found; the call of a model is judged",

@@ -199,9 +199,11 @@ def running_heeding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]
 
 @pytest.fixture(scope="module")
 def running_forwarding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """Another one, which sends the headers of its clients on wherever LiteLLM can be told to."""
+    """Another one, which sends the headers of its clients on where LiteLLM can, and has its queue open."""
+    settings = {**SETTINGS, "uncovered": {**SETTINGS["uncovered"], "queue": "allow"}}
     general = {"forward_client_headers_to_llm_api": True, "forward_llm_provider_auth_headers": True}
-    with run_proxy(tmp_path_factory.mktemp("forwarding"), general=general, forward_headers=True) as proxy:
+    folder = tmp_path_factory.mktemp("forwarding")
+    with run_proxy(folder, settings, general=general, forward_headers=True) as proxy:
         yield proxy
 
 
