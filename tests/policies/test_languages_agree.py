@@ -1,17 +1,12 @@
 """Whatever is asked, the languages of a pack answer alike: scenarios are examples, this looks for others."""
 
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import checkrein_policies
-from checkrein.building import build_engine
-from checkrein.enforcement import EnforcementPoint
-from checkrein.loading import load
 from checkrein.obligations import allowed_at
 from checkrein.vocabulary import ANONYMOUS, AccessRequest, Entity, Origin, Segment, Stage
 
@@ -146,26 +141,6 @@ REQUESTS = {
     "tools": st.builds(call_of, SUBJECTS, CALLS),
     "usage": asked(Stage.MODEL_SELECTION, said([Origin.USER]), COUNTERS),
 }
-
-
-@pytest.fixture(scope="module")
-def languages_of():
-    """The enforcement points of a pack, one for each language and both backends of Rego."""
-    with ExitStack() as opened:
-        yield lambda pack: dict(_points(ROOT / pack, opened))
-
-
-def _points(pack, opened):
-    options = load(pack / "settings.yaml").settings
-    for kind, node in yaml.safe_load((pack / "pack.yaml").read_text())["engines"].items():
-        if kind == "opa":
-            continue
-        for backend in ({"backend": "regorus"}, {"backend": "regopy"}) if kind == "rego" else ({},):
-            point = EnforcementPoint(
-                build_engine({kind: {**node, **backend}}, base=pack), options, record=lambda _: None
-            )
-            opened.callback(point.close)
-            yield backend.get("backend", kind), point
 
 
 def _came(point, request):

@@ -3,48 +3,24 @@
 Which code a refusal has differs: a language of types can say no more than that the request cannot be judged.
 """
 
-from contextlib import ExitStack
-from pathlib import Path
-
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import checkrein_policies
-from checkrein.building import build_engine
-from checkrein.enforcement import EnforcementPoint
-from checkrein.loading import load
 from checkrein.obligations import allowed_at
 from checkrein.vocabulary import AccessRequest, Entity, Stage
 
-ROOT = Path(checkrein_policies.__file__).parent
 NO_NUMBERS = (True, False, "", "0", "1", "100000", "\u00e9", [], [1], {}, {"a": 1})
 NO_LISTS = (True, 1, "x", "", {}, {"x": "admin"}, {"admin": True}, {"x": "assistants"}, {"x": "analyst"})
 
 
 @pytest.fixture(scope="module")
-def answers():
+def answers(languages_of):
     """`answers(pack, request)`: whether each language permits, by its name."""
-    with ExitStack() as opened:
-        points = {
-            pack: dict(_points(ROOT / pack, opened)) for pack in ("access", "baseline", "tools", "usage")
-        }
-        yield lambda pack, request: {
-            name: point.decide(request).permitted for name, point in points[pack].items()
-        }
-
-
-def _points(pack, opened):
-    options = load(pack / "settings.yaml").settings
-    for kind, node in yaml.safe_load((pack / "pack.yaml").read_text())["engines"].items():
-        if kind == "opa":
-            continue
-        for backend in ({"backend": "regorus"}, {"backend": "regopy"}) if kind == "rego" else ({},):
-            engine = build_engine({kind: {**node, **backend}}, base=pack)
-            point = EnforcementPoint(engine, options, record=lambda _: None)
-            opened.callback(point.close)
-            yield backend.get("backend", kind), point
+    points = {pack: languages_of(pack) for pack in ("access", "baseline", "tools", "usage")}
+    return lambda pack, request: {
+        name: point.decide(request).permitted for name, point in points[pack].items()
+    }
 
 
 def selected(*, usage=None, **properties):
