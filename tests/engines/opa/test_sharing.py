@@ -14,6 +14,18 @@ from checkrein import Effect
 from checkrein.errors import EngineFailure
 
 
+def hanging_at_first(reached):
+    """Never answers the first question, and says when it has come."""
+
+    def script(call):
+        if call.number == 1:
+            reached.set()
+            call.hang()
+        call.send(PERMIT)
+
+    return script
+
+
 def test_event_loops_and_threads_share_connections(scripted, engine_of, question):
     server = scripted(permits)
     engine = engine_of(server)
@@ -69,13 +81,7 @@ async def test_a_cancelled_question_passes_its_cancellation_on_and_gives_its_pla
 ):
     reached = threading.Event()
 
-    def script(call):
-        if call.number == 1:
-            reached.set()
-            call.hang()
-        call.send(PERMIT)
-
-    server = scripted(script)
+    server = scripted(hanging_at_first(reached))
     engine = engine_of(server, connections=1)
     first = asyncio.create_task(engine.aevaluate(question()))
     await asyncio.to_thread(reached.wait, 10)
@@ -99,13 +105,7 @@ def test_a_loop_that_is_closed_over_its_questions_takes_no_place_with_it(
     """One question waits for its answer, another one for its place; both end with their loop, in silence."""
     reached = threading.Event()
 
-    def script(call):
-        if call.number == 1:
-            reached.set()
-            call.hang()
-        call.send(PERMIT)
-
-    engine = engine_of(scripted(script), connections=1)
+    engine = engine_of(scripted(hanging_at_first(reached)), connections=1)
 
     async def begin():
         tasks = [asyncio.ensure_future(engine.aevaluate(question())) for _ in range(2)]
