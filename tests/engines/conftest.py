@@ -7,7 +7,7 @@ import pytest
 
 from checkrein.building import build_engine
 
-sys.path.append(str(Path(__file__).parent / "opa"))
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parent / "opa")]
 
 from opa_server import OpaServer
 
