@@ -74,6 +74,8 @@ class Limits(StrictModel):
         facts: most of all else in a request, in bytes of JSON.
         depth: deepest nesting of properties and context, in levels.
         segments: most pieces of text.
+        nodes: most strings, objects and lists in a request or in a whole answer: a host reads each of them,
+            whatever it says.
         findings: most that the detectors may find: policies go through them one by one.
         candidates: most resources that may be judged together.
     """
@@ -82,6 +84,7 @@ class Limits(StrictModel):
     facts: Size = ByteSize(1024 * 1024)
     depth: int = Field(default=32, ge=1, le=200)
     segments: int = Field(default=10_000, ge=1)
+    nodes: int = Field(default=100_000, ge=1)
     findings: int = Field(default=2_000, ge=1)
     candidates: int = Field(default=256, ge=1)
 

@@ -143,7 +143,7 @@ class Governor:
         with prompt_as_message(data, endpoint):
             asked = [Asked(name, STAGES[:2], endpoint, call.keys, routable=len(names) == 1) for name in names]
             models = [await self._judge(call, data, one) for one in asked]
-            content = content_of(data, endpoint.content, self._depth)
+            content = content_of(data, endpoint.content, self._depth, nodes=self._nodes)
         call.permitted = dict.fromkeys(models, content)
         call.models = tuple(models) if len(models) > 1 else ()
 
@@ -194,7 +194,7 @@ class Governor:
             self.asker.refuse(call, resource_of(kwargs, call_type), "unsupported_endpoint", message)
             return
         model = facts.called_model(kwargs)
-        content = content_of(kwargs, endpoint.content, self._depth)
+        content = content_of(kwargs, endpoint.content, self._depth, nodes=self._nodes)
         deployment = unjudged(call, model, kwargs, content)
         known = model in call.permitted
         if known and deployment is None and call.permitted[model] == content:
@@ -202,7 +202,7 @@ class Governor:
             return
         stages = STAGES[1:2] if known and deployment is None else STAGES[:2]
         await self._judge(call, kwargs, Asked(model, stages, endpoint, call.keys, deployment=deployment))
-        content = content_of(kwargs, endpoint.content, self._depth)
+        content = content_of(kwargs, endpoint.content, self._depth, nodes=self._nodes)
         call.permitted[model] = content
         if deployment is not None:
             call.judged[deployment.properties["deployment"]] = content
@@ -210,7 +210,8 @@ class Governor:
     async def _bridge(self, call: Call, kwargs: MutableMapping[str, Any], endpoint: Endpoint) -> None:
         """Judge what LiteLLM itself calls on the way of a judged call, where it says something new."""
         keys = dict.fromkeys((*endpoint.content, *CONVERSATION))
-        told = request_surfaces(kwargs, [key for key in keys if key in kwargs], self._depth, noted=False)
+        asked = [key for key in keys if key in kwargs]
+        told = request_surfaces(kwargs, asked, self._depth, noted=False, nodes=self._nodes)
         if not call.said.issuperset(segment.text for segment in told.segments):
             await self._judge(call, kwargs, Asked(call.model, STAGES[1:2], endpoint, tuple(keys)))
 
@@ -229,7 +230,8 @@ class Governor:
                 self.asker.refuse(call, resource_of(data, "answer"), "unsupported_answer", message)
                 return
             call.model = model
-            await self._judge_answer(call, answer_surfaces(one, self._depth, call.said), [one])
+            surfaces = answer_surfaces(one, self._depth, call.said, nodes=self._nodes)
+            await self._judge_answer(call, surfaces, [one])
 
     async def _judge(self, call: Call, data: MutableMapping[str, Any], asked: Asked) -> str:
         """Ask about a request; gives the model that it may go to."""
@@ -265,7 +267,8 @@ class Governor:
         return model
 
     def _read(self, call: Call, data: Mapping[str, Any], asked: Asked) -> Surfaces:
-        surfaces = request_surfaces(data, [key for key in asked.keys if key in data], self._depth)
+        keys = [key for key in asked.keys if key in data]
+        surfaces = request_surfaces(data, keys, self._depth, nodes=self._nodes)
         surfaces.add_fixed("api_key", call.own_key)
         for one in fixed_texts(call.key) if asked.endpoint.raw else ():
             surfaces.add_fixed(*one)
@@ -295,6 +298,10 @@ class Governor:
     @property
     def _depth(self) -> int:
         return self.asker.pep.settings.limits.depth
+
+    @property
+    def _nodes(self) -> int:
+        return self.asker.pep.settings.limits.nodes
 
 
 def _unread(data: Mapping[str, Any], endpoint: Endpoint) -> tuple[str, str] | None:

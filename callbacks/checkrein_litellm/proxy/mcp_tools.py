@@ -16,7 +16,7 @@ from litellm.types.utils import GenericGuardrailAPIInputs
 
 from checkrein import Changes, Entity, Origin, Stage
 from checkrein_litellm.endpoints import Endpoint
-from checkrein_litellm.text.leaves import leaves
+from checkrein_litellm.text.leaves import Room, leaves
 from checkrein_litellm.text.surfaces import Surfaces
 
 from .asker import Asker
@@ -122,8 +122,9 @@ class Tools:
         (key,) = box
         origin = Origin.ASSISTANT if stage is Stage.TOOL_CALL else Origin.TOOL
         surfaces = Surfaces()
-        depth = self._asker.pep.settings.limits.depth
-        surfaces.read(leaves(box, key, (key,), depth), "tool", origin)
+        limits = self._asker.pep.settings.limits
+        found = leaves(box, key, (key,), limits.depth, room=Room(limits.nodes))
+        surfaces.read(found, "tool", origin)
         tool = call.tool or _tool_of({})
         decision = await self._asker.ask(call, stage, tool, surfaces, context=context, supports=supports)
         if decision.changes:

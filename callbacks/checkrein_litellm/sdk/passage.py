@@ -106,7 +106,7 @@ class Passage(Standing):
             target = decision.changes.model
             if target is not None and target != self.model.id:
                 self.model = Entity(type="model", id=target, properties=dict(self.describe(target)))
-        self.permitted = content_of(data, self.endpoint.content, self.depth)
+        self.permitted = content_of(data, self.endpoint.content, self.depth, nodes=self.nodes)
         self.said |= {segment.text for segment in (surfaces or self._read(data)).segments}
         return self.model.id
 
@@ -117,7 +117,10 @@ class Passage(Standing):
             CallDenied: unless the settings only monitor.
         """
         self.stand()
-        if not self.let_pass and content_of(data, self.endpoint.content, self.depth) != self.permitted:
+        if (
+            not self.let_pass
+            and content_of(data, self.endpoint.content, self.depth, nodes=self.nodes) != self.permitted
+        ):
             self.refuse(self.model, "changed_after_judgement", "the prompt is not the one that was judged")
 
     def answered(self, answer: Any) -> Flow[Any]:
@@ -135,13 +138,13 @@ class Passage(Standing):
         if not isinstance(answer, BaseModel | Mapping):
             self.refuse(self.model, "unsupported_answer", f"`{type(answer).__name__}` is no answer")
             return answer
-        surfaces = answer_surfaces(answer, self.depth, self.said)
+        surfaces = answer_surfaces(answer, self.depth, self.said, nodes=self.nodes)
         decision = yield from self.judge_answer(surfaces, [answer], _TEXT)
         if not decision.changes.texts:
             return answer
         # LiteLLM keeps the answer as well: for its logs, which are written meanwhile, and in its cache.
         changed = _copy(answer)
-        surfaces = answer_surfaces(changed, self.depth, self.said)
+        surfaces = answer_surfaces(changed, self.depth, self.said, nodes=self.nodes)
         self.write(decision, lambda: write_answer([changed], decision.changes, surfaces))
         _forget_original(changed)
         return changed
@@ -182,7 +185,7 @@ class Passage(Standing):
         return self.question(Stage.POST_COMPLETION, self.model, NOTHING, {}, supports)
 
     def _read(self, data: Mapping[str, Any]) -> Surfaces:
-        surfaces = request_surfaces(data, content_keys(data, self.endpoint), self.depth)
+        surfaces = request_surfaces(data, content_keys(data, self.endpoint), self.depth, nodes=self.nodes)
         for key, name in file_names(data):
             surfaces.add_fixed(key, name)
         return surfaces

@@ -190,6 +190,11 @@ class Standing:
         """The longest path that is read."""
         return self.pep.settings.limits.depth
 
+    @property
+    def nodes(self) -> int:
+        """The most strings, objects and lists that are read."""
+        return self.pep.settings.limits.nodes
+
     def hold(self, decision: Decision) -> Decision:
         """Let a decision stand.
 

@@ -14,8 +14,9 @@ from typing import Any, Final, NamedTuple
 from pydantic import BaseModel
 
 from checkrein.errors import RequestError
+from checkrein.settings import Limits
 
-__all__ = ["CREDENTIAL_HEADERS", "Leaf", "Path", "Room", "is_credential", "leaves", "member"]
+__all__ = ["CREDENTIAL_HEADERS", "MOST_NODES", "Leaf", "Path", "Room", "is_credential", "leaves", "member"]
 
 Path = tuple[str | int, ...]
 
@@ -58,6 +59,9 @@ CREDENTIAL_HEADERS: Final = frozenset(
 )
 """The headers, in small letters, by which a provider knows who calls it."""
 
+MOST_NODES: Final = Limits().nodes
+"""How many strings, objects and lists are read where nobody says otherwise, as in one piece of a stream."""
+
 # Any name could be a header's.
 _HEADERS: Final = frozenset({"extra_headers", "headers"})
 # Sealed: with the digits of a card or an account in it, or of short words alone, it could be a text.
@@ -69,8 +73,6 @@ _CREDENTIAL: Final = re.compile(
 _HANDED: Final = ("args", "arguments", "input", "response")
 # At the top, `input` holds turns and `response` an answer.
 _HANDED_AT: Final = frozenset({("args",), ("arguments",), ("documents",)})
-# Ten times the default of `limits.segments`; numbers in a list do not count.
-_MOST_NODES: Final = 100_000
 # A card, a phone or an account; what is shorter counts something.
 _MOST_DIGITS_OF_A_COUNT: Final = 5
 _WORD: Final = re.compile(r"[A-Za-z_]{1,32}")
@@ -183,7 +185,7 @@ class Room:
         nodes: most strings, objects and lists.
     """
 
-    def __init__(self, nodes: int = _MOST_NODES) -> None:
+    def __init__(self, nodes: int = MOST_NODES) -> None:
         self._left = nodes
 
     def take(self) -> None:
@@ -194,7 +196,9 @@ class Room:
         """
         self._left -= 1
         if self._left < 0:
-            raise RequestError("limit.nodes", "there are too many strings, objects and lists to read")
+            raise RequestError(
+                "limit.nodes", "there are more strings, objects and lists to read than `limits.nodes` allows"
+            )
 
 
 def leaves(  # noqa: PLR0913 -- where a walk begins, and where it ends

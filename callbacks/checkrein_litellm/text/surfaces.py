@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from checkrein import Origin, Segment
 
-from .leaves import Leaf, Path, Room, leaves, member
+from .leaves import MOST_NODES, Leaf, Path, Room, leaves, member
 from .notes import NOTES, SESSION, notes
 from .tokens import drop, holders, is_token, strays
 from .turns import CONVERSATION, OF_THE_SYSTEM, pieces
@@ -146,7 +146,12 @@ class Surfaces:
 
 
 def request_surfaces(
-    data: Mapping[str, Any], keys: Iterable[str], max_depth: int, *, noted: bool = True
+    data: Mapping[str, Any],
+    keys: Iterable[str],
+    max_depth: int,
+    *,
+    noted: bool = True,
+    nodes: int = MOST_NODES,
 ) -> Surfaces:
     """Read a request.
 
@@ -158,11 +163,12 @@ def request_surfaces(
         keys: the parameters beside `messages` that reach the provider.
         max_depth: longest path that is read.
         noted: whether what the caller notes about the call is read as well.
+        nodes: most strings, objects and lists that are read.
 
     Raises:
-        RequestError: it is nested over the limit.
+        RequestError: it is nested over the limit, or there is too much of it.
     """
-    surfaces, room = Surfaces(), Room()
+    surfaces, room = Surfaces(), Room(nodes)
     keys = list(keys)
     for key in keys:
         if key in OF_THE_SYSTEM:
@@ -183,36 +189,42 @@ def request_surfaces(
     return surfaces
 
 
-def content_of(data: Mapping[str, Any], keys: Iterable[str], max_depth: int) -> Content:
+def content_of(
+    data: Mapping[str, Any], keys: Iterable[str], max_depth: int, *, nodes: int = MOST_NODES
+) -> Content:
     """What a request's prompt alone says: two requests that say the same have equal ones.
 
     Args:
         data: the request.
         keys: the parameters that hold the prompt.
         max_depth: longest path that is read.
+        nodes: most strings, objects and lists that are read.
 
     Raises:
-        RequestError: it is nested over the limit.
+        RequestError: it is nested over the limit, or there is too much of it.
     """
-    surfaces = request_surfaces(data, keys, max_depth, noted=False)
+    surfaces = request_surfaces(data, keys, max_depth, noted=False, nodes=nodes)
     return Content(
         tuple([(segment.origin, segment.text) for segment in surfaces.segments]),
         tuple([(one["kind"], one["segment"]) for one in surfaces.uninspected]),
     )
 
 
-def answer_surfaces(answer: Any, max_depth: int, repeated: Collection[str] = ()) -> Surfaces:
+def answer_surfaces(
+    answer: Any, max_depth: int, repeated: Collection[str] = (), *, nodes: int = MOST_NODES
+) -> Surfaces:
     """Read a whole answer: every choice, and whatever a provider says beside them.
 
     Args:
         answer: a mapping or a model.
         max_depth: longest path that is read.
         repeated: texts of the request, which some providers repeat beside their answer.
+        nodes: most strings, objects and lists that are read.
 
     Raises:
-        RequestError: it is nested over the limit.
+        RequestError: it is nested over the limit, or there is too much of it.
     """
-    surfaces, room = Surfaces(), Room()
+    surfaces, room = Surfaces(), Room(nodes)
     for key in _said(answer):
         found = (
             leaf for leaf in leaves(answer, key, (key,), max_depth, room=room) if not is_token(leaf.path)

@@ -5,16 +5,10 @@ from __future__ import annotations
 import pytest
 
 from checkrein.errors import RequestError
-from checkrein_litellm.text import leaves as walk
 from checkrein_litellm.text.surfaces import answer_surfaces, content_of, request_surfaces
 
-
-@pytest.fixture
-def room_for_fifty(monkeypatch):
-    monkeypatch.setattr(walk.Room.__init__, "__defaults__", (50,))
-
-
 MANY = 60
+MOST = 50
 TOO_MUCH = {
     "objects": {"house": [{}] * MANY},
     "words": {"house": ["ab"] * MANY},
@@ -26,31 +20,28 @@ TOO_MUCH = {
 }
 
 
-@pytest.mark.usefixtures("room_for_fifty")
 @pytest.mark.parametrize("what", TOO_MUCH)
 def test_too_many_values_are_refused(what):
     data = TOO_MUCH[what]
     with pytest.raises(RequestError) as error:
-        request_surfaces(data, list(data), 32)
+        request_surfaces(data, list(data), 32, nodes=MOST)
     assert error.value.code == "limit.nodes"
 
 
-@pytest.mark.usefixtures("room_for_fifty")
 def test_an_answer_and_a_prompt_have_the_same_limit():
     with pytest.raises(RequestError):
-        answer_surfaces({"output": [{}] * MANY}, 32)
+        answer_surfaces({"output": [{}] * MANY}, 32, nodes=MOST)
     with pytest.raises(RequestError):
-        content_of({"messages": [{}] * MANY}, ["messages"], 32)
+        content_of({"messages": [{}] * MANY}, ["messages"], 32, nodes=MOST)
 
 
-@pytest.mark.usefixtures("room_for_fifty")
 def test_tokens_numbers_and_nothing_are_not_counted():
     data = {
         "input": [[7] * MANY, [None] * MANY, [0.5] * MANY],
         "prompt": [7] * MANY,
         "messages": [None] * MANY,
     }
-    found = request_surfaces(data, list(data), 32)
+    found = request_surfaces(data, list(data), 32, nodes=MOST)
     assert found.segments == []
     assert [one["kind"] for one in found.uninspected] == ["tokens", "tokens"]
 
