@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import is_dataclass, replace
-from typing import Any, Final, Self, get_type_hints
+from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.messages import ToolMessage
@@ -27,30 +27,22 @@ from checkrein_langchain.text.tool_outputs import Output, as_content, is_data, i
 
 from .calling_convention import PASSING, RedactedToolError, chain_of, wanted, without_deltas
 from .governed_runs import ungoverned
+from .like_inner import LikeInner
 from .use import Use, call_id_of
 
-__all__ = ["ONE_STRING", "JudgedTool", "refusal"]
-
-# LangChain's words for a tool without a schema: one argument, a string.
-ONE_STRING: Final = {
-    "type": "object",
-    "properties": {"__arg1": {"title": "__arg1", "type": "string"}},
-    "required": ["__arg1"],
-}
+__all__ = ["JudgedTool", "refusal"]
 
 
-class JudgedTool(BaseTool):
+class JudgedTool(LikeInner):
     """A tool around a tool, made for one use: asks policy about what it gave back.
 
     Args:
-        inner: the tool. Calling it directly passes by the policy.
         pep: decides.
         replies: whether a denial is a reply, or raised.
         identity: for whom it is used, or None to find out per call.
         use: the use that this copy of the tool is made for.
     """
 
-    inner: BaseTool
     pep: EnforcementPoint = Field(exclude=True, repr=False)
     replies: bool = False
     identity: Identity | None = Field(default=None, exclude=True, repr=False)
@@ -237,57 +229,13 @@ class JudgedTool(BaseTool):
             raise denied
         return refusal(denied, use) if use.tool_call_id else str(denied)
 
-    # What it says of itself: whatever the tool in it says
-
-    @property
-    def func(self) -> Callable[..., Any] | None:
-        """Has the annotations of the tool's function, by which LangGraph injects, and cannot be called."""
-        inner = getattr(self.inner, "func", None) or getattr(self.inner, "coroutine", None)
-        if inner is None:
-            return None
-
-        def refuse(*_: Any, **__: Any) -> None:
-            raise NotImplementedError("call the guarded tool")
-
-        refuse.__annotations__ = get_type_hints(inner, include_extras=True)
-        return refuse
-
-    @property
-    @override
-    def args(self) -> dict[str, Any]:
-        return self.inner.args
-
-    @property
-    @override
-    def tool_call_schema(self) -> Any:
-        return ONE_STRING if self.args_schema is ONE_STRING else self.inner.tool_call_schema
-
-    @override
-    def get_input_schema(self, config: RunnableConfig | None = None) -> Any:
-        return self.inner.get_input_schema(config)
-
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        yield "name", self.name
-        yield "inner", type(self.inner).__name__
-
-    # LangChain asks a tool for these by private names, and has no public ones.
-
-    @property
-    @override
-    def _injected_args_keys(self) -> frozenset[str]:
-        return self.inner._injected_args_keys  # noqa: SLF001 -- see above
-
-    @override
-    def _filter_injected_args(self, tool_input: dict[str, Any]) -> dict[str, Any]:
-        return self.inner._filter_injected_args(tool_input)  # noqa: SLF001 -- see above
-
     @override
     def _to_args_and_kwargs(
         self, tool_input: str | dict[str, Any], tool_call_id: str | None
     ) -> tuple[tuple[str, ...], dict[str, Any]]:
         if self.use is not None:
             self.use.check(self.split(tool_input)[0])
-        return self.inner._to_args_and_kwargs(tool_input, tool_call_id)  # noqa: SLF001 -- see above
+        return super()._to_args_and_kwargs(tool_input, tool_call_id)
 
 
 def _within(argument: Any, config: RunnableConfig) -> Any:

@@ -18,8 +18,9 @@ from checkrein_langchain.denial import PolicyDenied
 from checkrein_langchain.identity import bound_identity
 
 from .calling_convention import Telling
-from .execution import ONE_STRING, JudgedTool
+from .execution import JudgedTool
 from .governed_runs import governed
+from .like_inner import ONE_STRING
 from .use import TOOL_STAGES
 
 __all__ = ["GuardedTool", "around", "guard_tool"]
