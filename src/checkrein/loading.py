@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from .building import build_engine
 from .combining import All, By, EngineNode
 from .errors import SettingsError
-from .plugins import available
+from .plugins import available, named_hosts
 from .settings import Settings
 from .vocabulary import Stage
-from .yaml_source import YamlSource, nearest
+from .yaml_source import YamlSource, meant, nearest
 
 __all__ = ["CONFIG_VARIABLE", "LoadedSettings", "SettingsFile", "load"]
 
@@ -73,14 +73,7 @@ def load(path: str | Path | None = None) -> LoadedSettings:
         settings = SettingsFile.model_validate(source.value, context={"base": base})
     except ValidationError as error:
         raise source.validated(error, SettingsFile) from None
-    known = available("detector")
-    for stage, names in settings.detectors.items():
-        for index, name in enumerate(names):
-            if name not in known:
-                raise source.error(
-                    ("detectors", stage.value, index),
-                    f"`{name}` is no installed detector{nearest(name, known)}",
-                )
+    _check_names(settings, source)
     engine = build_engine(settings.engine, base=base, source=source)
     if settings.decision_log.content == "masked":
         for stage in Stage:
@@ -96,3 +89,19 @@ def load(path: str | Path | None = None) -> LoadedSettings:
         engine=engine,
         revision=hashlib.sha256(source.content).hexdigest()[:16],
     )
+
+
+def _check_names(settings: Settings, source: YamlSource) -> None:
+    known = available("detector")
+    for stage, names in settings.detectors.items():
+        for index, name in enumerate(names):
+            if name not in known:
+                raise source.error(
+                    ("detectors", stage.value, index),
+                    f"`{name}` is no installed detector{nearest(name, known)}",
+                )
+    hosts = named_hosts()
+    for name in settings.identity:
+        # A name that is near none of ours may be that of a host which another reader of the file has.
+        if name not in hosts and (close := meant(name.lower(), hosts)):
+            raise source.error(("identity", name), f"is no known host; did you mean `{close}`?")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from .errors import MissingExtraError, SettingsError
 
-__all__ = ["available", "load_plugin"]
+__all__ = ["available", "load_plugin", "named_hosts"]
 
 # Our own plug-ins, and the extra that brings each: so that a missing one is named with its next step.
 _DETECTORS: Final = (
@@ -25,6 +25,11 @@ _EXTRAS: Final = {
 def available(kind: str) -> dict[str, EntryPoint]:
     """The installed plug-ins of a kind (`engine`, `detector`, `host`) by name; nothing is imported."""
     return {point.name: point for point in entry_points(group=f"checkrein.{kind}s")}
+
+
+def named_hosts() -> frozenset[str]:
+    """The hosts whose names we know: ours, installed here or not, and whatever else is installed."""
+    return frozenset(available("host")) | {name for kind, name in _EXTRAS if kind == "host"}
 
 
 def load_plugin(kind: str, name: str) -> Any:

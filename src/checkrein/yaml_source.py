@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from .errors import SettingsError
 
-__all__ = ["Loc", "YamlSource", "dotted", "nearest"]
+__all__ = ["Loc", "YamlSource", "dotted", "meant", "nearest"]
 
 Loc = tuple[str | int, ...]
 """Where a value stands: keys and indexes from the root."""
@@ -109,8 +109,13 @@ def dotted(loc: Sequence[str | int]) -> str:
 
 def nearest(word: str, known: Collection[str]) -> str:
     """A hint at the known word that was probably meant, or else at all of them."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean `{close[0]}`?" if close else f"; known are: {', '.join(sorted(known))}"
+    close = meant(word, known)
+    return f"; did you mean `{close}`?" if close else f"; known are: {', '.join(sorted(known))}"
+
+
+def meant(word: str, known: Collection[str]) -> str | None:
+    """The known word that was probably meant, if it is near one."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)), None)
 
 
 def _keys(model: type[BaseModel], loc: Sequence[str | int]) -> Collection[str]:

@@ -12,6 +12,7 @@ from checkrein.decision_log import DecisionLogSettings
 from checkrein.detection import Detectors
 from checkrein.engine import ExplainingEngine, PolicyEngine
 from checkrein.loading import LoadedSettings
+from checkrein.plugins import named_hosts
 from checkrein.settings import EnforcementRule, Settings
 from checkrein.vocabulary import Stage
 
@@ -138,7 +139,14 @@ def _warnings(loaded: LoadedSettings, told: Report) -> Iterator[str]:
         yield "`denials.expose` is `policy_message`: what a policy writes can echo a prompt to its caller"
     if not settings.denials.messages:
         yield "`denials.messages` is empty: a denied caller sees the reason's code alone"
+    yield from _identity_warnings(settings)
+
+
+def _identity_warnings(settings: Settings) -> Iterator[str]:
+    known = named_hosts()
     for host, identity in settings.identity.items():
+        if host not in known:
+            yield f"`identity.{host}` does nothing here: no host of that name is installed"
         if identity.trusted:
             yield f"`identity.{host}.trusted` is on: whoever calls may say who they are"
 
