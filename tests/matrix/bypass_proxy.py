@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bypass_counting import ANSWER, PROMPT, Came, Fault
-from bypass_litellm import AS_CALL, BROKEN, PICTURE, SAID, SAID_AGAIN, TOO_LONG, TOOL
+from bypass_litellm_ways import AS_CALL, BROKEN, PICTURE, SAID, SAID_AGAIN, TOO_LONG, TOOL
 from bypass_proxy_process import Proxy
 
 from checkrein import denial_from

@@ -16,7 +16,7 @@ import httpx2
 import openai
 import yaml
 from bypass_counting import WATCHING
-from bypass_litellm import DEPLOYMENTS, reached
+from bypass_litellm_ways import DEPLOYMENTS, reached
 from proxy_process import free_port, start, stop, wait_until_up
 
 from checkrein.testing import Upstream

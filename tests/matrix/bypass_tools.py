@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 from bypass_counting import ANSWER, IN_ANSWER, IN_PROMPT, PROMPT, Came, Count, Fault, characters, sent_by
-from bypass_langchain import Lab, Listener, Tracer
+from bypass_langchain_mechanisms import Lab, Listener, Tracer
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool, tool

@@ -2,7 +2,8 @@
 
 import pytest
 from bypass_counting import IN_ANSWER, IN_PROMPT, MODEL_STAGES, characters, count, faults, govern, sent_by
-from bypass_langchain import MECHANISMS, STREAMED, WAYS, call
+from bypass_langchain import STREAMED, WAYS, call
+from bypass_langchain_mechanisms import MECHANISMS
 
 from checkrein import PolicyDenied, Stage
 
