@@ -42,6 +42,7 @@ class Call:
         tool: the tool that it calls, where it calls one.
         attempt: how often a deployment was about to be called.
         permitted: by model group, the prompt that may go there.
+        selected: by a fallback of the caller's own and its prompt, the decision that it may be called.
         deployment: the one that was about to be called last.
         judged: by a deployment's id, the prompt that may go there.
         said: every text of the request, as it was permitted last.
@@ -70,6 +71,7 @@ class Call:
     tool: Entity | None = None
     attempt: int = 0
     permitted: dict[str, Content] = field(default_factory=dict, repr=False)
+    selected: dict[tuple[str, Content], Decision] = field(default_factory=dict, repr=False)
     deployment: Entity | None = None
     judged: dict[str, Content] = field(default_factory=dict, repr=False)
     said: frozenset[str] = field(default=frozenset(), repr=False)

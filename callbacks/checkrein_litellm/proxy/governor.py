@@ -10,7 +10,7 @@ from typing import Any, Final
 from litellm.proxy._types import UserAPIKeyAuth
 from pydantic import BaseModel
 
-from checkrein import EnforcementPoint, Stage
+from checkrein import Decision, EnforcementPoint, Stage
 from checkrein.modes import can_stand
 from checkrein_litellm import facts
 from checkrein_litellm.changes import write_answer, write_request
@@ -24,6 +24,7 @@ from .answer_stream import held_back
 from .asked import TEXT_CHANGES, Asked, context_of, prompt_as_message
 from .asker import Asker, model_entity, resource_of
 from .calls import Call
+from .fallbacks import select_fallbacks
 from .gate import passing
 from .late import begin_late, late_call
 from .logging_payload import log_changes
@@ -144,7 +145,11 @@ class Governor:
             asked = [Asked(name, STAGES[:2], endpoint, call.keys, routable=len(names) == 1) for name in names]
             models = [await self._judge(call, data, one) for one in asked]
             content = content_of(data, endpoint.content, self._depth, nodes=self._nodes)
-        call.permitted = dict.fromkeys(models, content)
+            call.permitted = dict.fromkeys(models, content)
+            if not endpoint.raw:
+                await select_fallbacks(
+                    self.asker, call, data, asked[0], partial(self._read, call, asked=asked[0])
+                )
         call.models = tuple(models) if len(models) > 1 else ()
 
     def _prepare_reply(self, call: Call, data: Mapping[str, Any]) -> None:
@@ -201,7 +206,9 @@ class Governor:
             call.model = model
             return
         stages = STAGES[1:2] if known and deployment is None else STAGES[:2]
-        await self._judge(call, kwargs, Asked(model, stages, endpoint, call.keys, deployment=deployment))
+        asked = Asked(model, stages, endpoint, call.keys, deployment=deployment)
+        selected = call.selected.pop((model, content), None) if deployment is None else None
+        await self._judge(call, kwargs, asked, selected)
         content = content_of(kwargs, endpoint.content, self._depth, nodes=self._nodes)
         call.permitted[model] = content
         if deployment is not None:
@@ -233,7 +240,9 @@ class Governor:
             surfaces = answer_surfaces(one, self._depth, call.said, nodes=self._nodes)
             await self._judge_answer(call, surfaces, [one])
 
-    async def _judge(self, call: Call, data: MutableMapping[str, Any], asked: Asked) -> str:
+    async def _judge(
+        self, call: Call, data: MutableMapping[str, Any], asked: Asked, selected: Decision | None = None
+    ) -> str:
         """Ask about a request; gives the model that it may go to."""
         model, endpoint = asked.model, asked.endpoint
         surfaces: Surfaces | None = None
@@ -243,7 +252,8 @@ class Governor:
             if surfaces is None:
                 surfaces = self._read(call, data, asked)
                 tokens = await facts.prompt_tokens([segment.text for segment in surfaces.segments])
-            decision = await self.asker.ask(
+            known = selected if stage is Stage.MODEL_SELECTION else None
+            decision = known or await self.asker.ask(
                 call,
                 stage,
                 about,

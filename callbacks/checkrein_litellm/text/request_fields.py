@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from checkrein_litellm.endpoints import Endpoint
 
 from .leaves import member
 
-__all__ = ["CONTROLS", "DECLARATIONS", "max_tokens_of", "models_of", "problem_of", "text_keys", "tool_names"]
+__all__ = [
+    "CONTROLS",
+    "DECLARATIONS",
+    "fallbacks_of",
+    "max_tokens_of",
+    "models_of",
+    "problem_of",
+    "text_keys",
+    "tool_names",
+]
 
 CONTROLS: Final = frozenset(
     {
@@ -175,6 +184,26 @@ def _at(data: Mapping[str, Any], path: str) -> Any:
 def _tools(data: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     tools = data.get(key)
     return [tool for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
+
+
+def fallbacks_of(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The fallbacks that a governed request names: the `model`, and `messages` where it has its own."""
+    override = data.get("router_settings_override")
+    holders = (data, override) if isinstance(override, Mapping) else (data,)
+    return [one for holder in holders for key in _FALLBACKS for one in _fallbacks(holder.get(key))]
+
+
+def _fallbacks(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, str):
+        yield {"model": value}
+    elif isinstance(value, list):
+        for one in value:
+            yield from _fallbacks(one)
+    elif isinstance(value, Mapping) and isinstance(value.get("model"), str):
+        yield value
+    elif isinstance(value, Mapping):
+        for several in value.values():
+            yield from _fallbacks(several)
 
 
 def _governed(data: Mapping[str, Any], key: str) -> bool:
