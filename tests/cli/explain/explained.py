@@ -95,3 +95,14 @@ def asked(stage, text="", *, model="small", properties=None, context=None):
         supports=allowed_at(stage),
         call_id="call-1",
     )
+
+
+def asked_of_a_tool(**arguments):
+    return AccessRequest(
+        stage=Stage.TOOL_CALL,
+        subject=ALICE,
+        resource=Entity(type="tool", id="send"),
+        context={"tool": {"arguments": arguments}},
+        supports=allowed_at(Stage.TOOL_CALL),
+        call_id="call-1",
+    )

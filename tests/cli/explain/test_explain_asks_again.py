@@ -3,10 +3,9 @@
 import json
 
 import pytest
-from explained import ALICE, CEDAR, SECRET, asked, words
+from explained import CEDAR, SECRET, asked, asked_of_a_tool, words
 
-from checkrein.obligations import allowed_at
-from checkrein.vocabulary import AccessRequest, Entity, Stage
+from checkrein.vocabulary import Stage
 
 
 def test_facts_that_are_whole_are_asked_again_and_the_difference_is_shown(run, cedar, tmp_path):
@@ -82,14 +81,7 @@ def test_facts_that_are_not_whole_are_not_asked_and_it_says_why(run, logged, req
 
 
 def test_arguments_that_a_record_only_names_are_not_asked_about(run, logged):
-    request = AccessRequest(
-        stage=Stage.TOOL_CALL,
-        subject=ALICE,
-        resource=Entity(type="tool", id="send"),
-        context={"tool": {"arguments": {"to": "bob"}}},
-        supports=allowed_at(Stage.TOOL_CALL),
-        call_id="call-1",
-    )
+    request = asked_of_a_tool(to="bob")
     path, log, _ = logged(request)
     options = ("explain", "--log", log, "--id", "call-1", "-c", path)
     assert "not asked: the record holds no arguments of the tool" in words(run(*options))

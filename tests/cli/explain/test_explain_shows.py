@@ -3,10 +3,9 @@
 import json
 
 import pytest
-from explained import ALICE, CEDAR, CEDAR_SETTINGS, ENGINES, SECRET, asked, words
+from explained import ALICE, CEDAR, CEDAR_SETTINGS, ENGINES, SECRET, asked, asked_of_a_tool, words
 
 from checkrein.enforcement import EnforcementPoint
-from checkrein.obligations import allowed_at
 from checkrein.vocabulary import AccessRequest, Entity, Stage
 
 
@@ -84,14 +83,7 @@ decision_log: {to: decisions.jsonl, content: masked}
 
 
 def test_arguments_of_a_tool_are_told_by_their_names_alone(run, logged):
-    request = AccessRequest(
-        stage=Stage.TOOL_CALL,
-        subject=ALICE,
-        resource=Entity(type="tool", id="send"),
-        context={"tool": {"arguments": {"body": "the secret words", "to": "bob"}}},
-        supports=allowed_at(Stage.TOOL_CALL),
-        call_id="call-1",
-    )
+    request = asked_of_a_tool(body="the secret words", to="bob")
     for content in ("facts", "full"):
         _, log, _ = logged(
             request, **{"{to: decisions.jsonl}": f"{{to: decisions.jsonl, content: {content}}}"}
