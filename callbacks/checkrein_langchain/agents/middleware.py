@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack
 from threading import Lock
 from typing import Annotated, Any, Final, NotRequired
 
@@ -73,6 +74,9 @@ class PolicyMiddleware(AgentMiddleware[PolicyState, Any, Any]):
     resumed by `Command(resume={"approved": True, "approver": "alice", "digest": ...})`. The subject is then
     the one for whom the graph is resumed.
 
+    A model that another enforcement point guards already is asked about by both: by this one first of its
+    prompt, and last of its answer.
+
     The models of subagents and of other middleware, such as summaries, are called past this one: guard them
     by `guard`, or install a `PolicyCallbackHandler`.
 
@@ -134,7 +138,11 @@ class PolicyMiddleware(AgentMiddleware[PolicyState, Any, Any]):
         self._warn(handler)
         model = self._guard(request.model)
         notes = Notes(getattr(request.runtime, "stream_writer", None))
-        with listening(model.pep, notes.tell):
+        with ExitStack() as hearing:
+            # Whoever else governs the model is named, but answers for nothing here.
+            for pep in {*_asked_in(model)} - {self.pep}:
+                hearing.enter_context(listening(pep, notes.mention))
+            hearing.enter_context(listening(self.pep, notes.tell))
             answer = yield Execute(handler, request.override(model=model))
         if not _was_governed(notes):
             self._refuse(request.model, notes)
@@ -142,7 +150,7 @@ class PolicyMiddleware(AgentMiddleware[PolicyState, Any, Any]):
         return ExtendedModelResponse(response, Command(update={_DECISIONS: notes.taken}))
 
     def _guard(self, model: BaseChatModel) -> ModelFacade:
-        if isinstance(model, ModelFacade):
+        if isinstance(model, ModelFacade) and _asks(model, self.pep):
             return model
         with self._lock:
             # The model is kept beside the guarded one: its id stays its own.
@@ -171,6 +179,21 @@ class PolicyMiddleware(AgentMiddleware[PolicyState, Any, Any]):
         if not self._warned and "_chain_" in getattr(handler, "__qualname__", ""):
             self._warned = True
             warnings.warn(_NOT_LAST, PolicyWarning, stacklevel=2)
+
+
+def _asks(model: BaseChatModel, pep: EnforcementPoint) -> bool:
+    """Whether an enforcement point is asked about a model already, wherever the call is led."""
+    if not isinstance(model, ModelFacade):
+        return False
+    return model.pep is pep or all(_asks(one, pep) for one in (model.inner, *model.models.values()))
+
+
+def _asked_in(model: BaseChatModel) -> Iterator[EnforcementPoint]:
+    """Who is asked about a model, from the outside to the inside."""
+    if isinstance(model, ModelFacade):
+        yield model.pep
+        for one in (model.inner, *model.models.values()):
+            yield from _asked_in(one)
 
 
 def _was_governed(notes: Notes) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from threading import Lock
+from types import MappingProxyType
 from typing import Any, Final
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from checkrein.decision import Decision
 from checkrein.enforcement import EnforcementPoint
@@ -18,8 +20,8 @@ Note = dict[str, Any]
 
 # A conversation may go on for years; older decisions are in the decision log.
 _MOST: Final = 1000
-_listener: ContextVar[Callable[[Decision], None] | None] = ContextVar(
-    "checkrein_langchain_listener", default=None
+_listeners: ContextVar[Mapping[EnforcementPoint, Callable[[Decision], None]]] = ContextVar(
+    "checkrein_langchain_listeners", default=MappingProxyType({})
 )
 _heard: WeakSet[EnforcementPoint] = WeakSet()
 _lock = Lock()
@@ -38,7 +40,12 @@ class Notes:
         self._write = write
 
     def tell(self, decision: Decision) -> None:
-        """Take a decision down, and tell the stream."""
+        """Take a decision of ours down, and tell the stream."""
+        self.decisions.append(decision)
+        self.mention(decision)
+
+    def mention(self, decision: Decision) -> None:
+        """Take down a decision of whoever it is, and tell the stream."""
         note = {
             "stage": decision.request.stage.value,
             "decision_id": decision.decision_id,
@@ -46,7 +53,6 @@ class Notes:
             "codes": [reason.code for reason in decision.reasons],
         }
         self.taken.append(note)
-        self.decisions.append(decision)
         if self._write is not None:
             # Who listens to a stream does not decide whether the call goes on.
             with suppress(Exception):
@@ -68,16 +74,17 @@ def listening(pep: EnforcementPoint, tell: Callable[[Decision], None]) -> Iterat
     """
     with _lock:
         if pep not in _heard:
-            pep.subscribe(_hear)
+            pep.subscribe(partial(_hear, ref(pep)))
             _heard.add(pep)
-    token = _listener.set(tell)
+    token = _listeners.set({**_listeners.get(), pep: tell})
     try:
         yield
     finally:
-        _listener.reset(token)
+        _listeners.reset(token)
 
 
-def _hear(decision: Decision) -> None:
-    tell = _listener.get()
+def _hear(whose: ref[EnforcementPoint], decision: Decision) -> None:
+    pep = whose()
+    tell = _listeners.get().get(pep) if pep is not None else None
     if tell is not None:
         tell(decision)

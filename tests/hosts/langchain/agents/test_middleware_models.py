@@ -164,15 +164,6 @@ def test_a_model_that_is_guarded_already_is_asked_about_once(lab, office):
     assert [one["stage"] for one in done.decisions] == [str(one) for one in lab.stages]
 
 
-def test_a_model_guarded_by_another_enforcement_point_keeps_it(lab, office):
-    own, other = lab.govern(), lab.govern()
-
-    done = office.run("invoke", own, around=[swap(guard(lab.chat(), other.pep))])
-
-    assert done.error is None
-    assert (own.records, stages(other)) == ([], list(lab.stages))
-
-
 def test_models_are_guarded_once_and_not_without_end(lab):
     middleware, models = PolicyMiddleware(lab.govern().pep), [lab.chat() for _ in range(70)]
 
