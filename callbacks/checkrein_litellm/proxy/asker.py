@@ -19,6 +19,7 @@ from checkrein_litellm.text.surfaces import Surfaces
 
 from .calls import Call, Calls
 from .identity import authenticated, identity_of
+from .keeping import keep_nothing, mute
 from .opt_outs import opted_out
 from .telling import let_in, remember_call
 
@@ -26,6 +27,7 @@ __all__ = ["Asker", "model_entity", "resource_of"]
 
 _log = logging.getLogger("checkrein.litellm")
 _NOTHING: Final = Surfaces()
+_BEFORE: Final = frozenset({Stage.MODEL_SELECTION, Stage.PRE_PROMPT})
 # A header has its limits.
 _MOST_REASONS: Final = 8
 
@@ -114,19 +116,23 @@ class Asker:
             return
         failed: Exception | None = None
         try:
+            if decision.changes.no_store and decision.request.stage not in _BEFORE:
+                keep_nothing(call)
             change()
         except Exception as error:  # noqa: BLE001 -- whatever it is, what the permit is bound to does not hold
             failed = error
         if failed is not None:
             self._hold(call, self.pep.report_failure(decision, failed))
 
-    def refuse(self, call: Call, resource: Entity, code: str, message: str) -> None:
+    def refuse(
+        self, call: Call, resource: Entity, code: str, message: str, stage: Stage = Stage.PRE_PROMPT
+    ) -> None:
         """Deny what no engine can be asked; under monitor the call passes, unjudged from here on.
 
         Raises:
             CallDenied: unless the settings only monitor.
         """
-        request = _request(call, Stage.PRE_PROMPT, resource, {}, _NOTHING, frozenset())
+        request = _request(call, stage, resource, {}, _NOTHING, frozenset())
         self._hold(call, self.pep.refuse(request, code, message))
         call.let_pass = True
 
@@ -204,6 +210,8 @@ class Asker:
     def _hold(self, call: Call, decision: Decision) -> Decision:
         self.note(call, decision)
         if decision.denied:
+            if decision.changes.no_store:
+                mute(call)
             call.denial = decision
             raise CallDenied(decision)
         return decision

@@ -26,9 +26,12 @@ from .asker import Asker, model_entity, resource_of
 from .calls import Call
 from .fallbacks import select_fallbacks
 from .gate import passing
+from .identity import authenticated
+from .keeping import keeper_of
 from .late import begin_late, late_call
 from .logging_payload import log_changes
 from .mcp_tools import TOOL_CALLS
+from .model_access import may_call
 from .narrowing import narrow, unjudged
 from .reply_form import form_of
 from .uncovered import allowed, uncovered_call
@@ -151,6 +154,7 @@ class Governor:
                     self.asker, call, data, asked[0], partial(self._read, call, asked=asked[0])
                 )
         call.models = tuple(models) if len(models) > 1 else ()
+        call.keeper = keeper_of(data, endpoint)
 
     def _prepare_reply(self, call: Call, data: Mapping[str, Any]) -> None:
         wanted = self.asker.pep.settings.denials.on_denied == "reply" and not call.endpoint.raw
@@ -267,7 +271,9 @@ class Governor:
                 self.asker.write(call, decision, change)
                 if decision.enforced and decision.changes.texts:
                     log_changes(data, endpoint)
-                model = decision.changes.model or model
+                if decision.changes.model is not None:
+                    model = decision.changes.model
+                    await self._authorize(call, data, model)
                 about = asked.deployment or model_entity(model)
                 surfaces = None
         call.model = model
@@ -275,6 +281,13 @@ class Governor:
             surfaces = self._read(call, data, asked)
         call.said |= {segment.text for segment in surfaces.segments}
         return model
+
+    async def _authorize(self, call: Call, data: Mapping[str, Any], model: str) -> None:
+        """Refuse a route to a model that LiteLLM would not let the key call."""
+        key = authenticated(data)
+        if key is not None and not await may_call(key, model):
+            message = f"the key may not call `{model}`, which a policy routes to; add it to the key's models"
+            self.asker.refuse(call, model_entity(model), "route.unauthorized", message, Stage.MODEL_SELECTION)
 
     def _read(self, call: Call, data: Mapping[str, Any], asked: Asked) -> Surfaces:
         keys = [key for key in asked.keys if key in data]

@@ -36,6 +36,19 @@ PEOPLE = {
         "metadata": {"disable_global_guardrails": False},
         "team_metadata": {"disable_global_guardrails": True},
     },
+    "bound": {"user_id": "bo", "metadata": {"tier": "free"}, "models": ["gpt-4o"]},
+    "bound_rich": {"user_id": "ben", "metadata": {"tier": "enterprise"}, "models": ["gpt-4o"]},
+    "bound_wide": {
+        "user_id": "bill",
+        "metadata": {"tier": "free"},
+        "models": ["gpt-4o", "gpt-4o-mini"],
+    },
+    "bound_team": {
+        "user_id": "bee",
+        "metadata": {"tier": "free"},
+        "team_id": "bound",
+        "team_models": ["gpt-4o"],
+    },
     "nobody": {},
     "watched": {"user_id": "wanda", "metadata": {"tier": "free"}, "team_id": "monitored"},
 }
