@@ -59,17 +59,23 @@ _LONGEST_CHAIN: Final = 16
 
 
 class AnswerWithheldError(CheckreinError):
-    """LiteLLM raised an error that can hold an answer which no policy has judged; its type is named."""
+    """LiteLLM raised an error that can hold an answer which no policy has judged.
 
-    def __init__(self, kind: str) -> None:
+    Args:
+        kind: its type.
+        status_code: its HTTP status, 400 to 599.
+    """
+
+    def __init__(self, kind: str, status_code: int = _BAD_GATEWAY) -> None:
         super().__init__(
             f"`{kind}` was raised for a call that was sent; its text is withheld, because it can hold an "
             "answer that no policy has judged; call LiteLLM itself to see it"
         )
         self.kind = kind
+        self.status_code = status_code
 
-    def __reduce__(self) -> tuple[type[AnswerWithheldError], tuple[str]]:
-        return type(self), (self.kind,)
+    def __reduce__(self) -> tuple[type[AnswerWithheldError], tuple[str, int]]:
+        return type(self), (self.kind, self.status_code)
 
 
 def shown(error: Exception, statuses: range = _HTTP_ERRORS) -> Exception:
@@ -87,7 +93,9 @@ def shown(error: Exception, statuses: range = _HTTP_ERRORS) -> Exception:
     held = len(chain) == _LONGEST_CHAIN or any(_quotes(one) for one in chain)
     if not held and (isinstance(error, _MISTAKES) or all(_holds_none(one, statuses) for one in chain)):
         return error
-    return AnswerWithheldError(type(error).__name__)
+    status = getattr(error, "status_code", None)
+    told = status if isinstance(status, int) and status in _HTTP_ERRORS else _BAD_GATEWAY
+    return AnswerWithheldError(type(error).__name__, told)
 
 
 def shown_to_client(error: Exception) -> Exception:
@@ -102,11 +110,7 @@ def shown_to_client(error: Exception) -> Exception:
 def withheld_from(error: Exception) -> HTTPException | None:
     """What a client of a proxy is told instead, with the error's status; None if the error may be told."""
     told = shown_to_client(error)
-    if not isinstance(told, AnswerWithheldError):
-        return None
-    status = getattr(error, "status_code", None)
-    known = status if isinstance(status, int) and status in _HTTP_ERRORS else _BAD_GATEWAY
-    return HTTPException(known, str(told))
+    return HTTPException(told.status_code, str(told)) if isinstance(told, AnswerWithheldError) else None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -119,11 +123,20 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.append(one)
         yield one
-        waiting += _origins(one)
+        waiting += _direct_origins(one)
 
 
-def _origins(error: BaseException) -> list[BaseException]:
+def _direct_origins(error: BaseException) -> list[BaseException]:
     return [one for one in (error.__cause__, error.__context__) if one is not None]
+
+
+def _origins(error: BaseException) -> Iterator[BaseException]:
+    """What led to an error, past what LiteLLM puts in between where a stream breaks."""
+    for one in _direct_origins(error):
+        if isinstance(one, MidStreamFallbackError):
+            yield from _direct_origins(one)
+        else:
+            yield one
 
 
 def _quotes(error: BaseException) -> bool:
