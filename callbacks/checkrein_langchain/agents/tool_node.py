@@ -18,7 +18,7 @@ from checkrein_langchain.identity import identity_of
 from checkrein_langchain.text.tool_outputs import Output
 from checkrein_langchain.tools.execution import refusal
 from checkrein_langchain.tools.tool import around
-from checkrein_langchain.tools.use import TOOL_STAGES, Use, call_id_of
+from checkrein_langchain.tools.use import TOOL_STAGES, Use, call_id_of, place_of
 
 from .notes import Notes
 
@@ -137,6 +137,7 @@ class ToolGate:
             call["id"],
             facts={"model": model} if model else {},
             approve=interrupt if self._can_ask(config, said) else None,
+            place=place_of(config),
             tell=notes.tell,
             seen=messages,
             replies=True,

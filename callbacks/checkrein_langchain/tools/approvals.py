@@ -1,7 +1,8 @@
 """What people are asked before a tool runs, and what counts as their answer.
 
-An approval holds for one call of one tool with exactly these arguments, given by somebody whom the policy
-names. Who it is that answers, the application has to make sure of: it is its own code that resumes the graph.
+An approval holds for one call of one tool with exactly these arguments, at this place of this conversation,
+given by somebody whom the policy names. Who it is that answers, the application has to make sure of: it is
+its own code that resumes the graph.
 """
 
 from __future__ import annotations
@@ -48,19 +49,20 @@ class Approval:
     digest: str
 
 
-def digest_of(tool: str, call_id: str | None, arguments: Any) -> str | None:
+def digest_of(tool: str, call_id: str | None, arguments: Any, place: str = "") -> str | None:
     """SHA-256 of a call in canonical JSON, in hex; None where JSON would bend the arguments.
 
     Args:
         tool: the tool's name.
         call_id: the model's own id of the call.
         arguments: as the tool would get them.
+        place: where it stands: providers count the ids of calls from the beginning in each conversation.
     """
     try:
         text = json.dumps(arguments, allow_nan=False)
         if json.loads(text) != arguments:
             return None
-        call = {"arguments": arguments, "call_id": call_id, "tool": tool}
+        call = {"arguments": arguments, "call_id": call_id, "place": place, "tool": tool}
         canonical = json.dumps(call, allow_nan=False, separators=(",", ":"), sort_keys=True)
     except (RecursionError, TypeError, ValueError):
         return None

@@ -32,7 +32,7 @@ from .approvals import (
     unapproved,
 )
 
-__all__ = ["TOOL_STAGES", "Use", "call_id_of"]
+__all__ = ["TOOL_STAGES", "Use", "call_id_of", "place_of"]
 
 TOOL_STAGES: Final = (Stage.TOOL_CALL, Stage.TOOL_RESULT)
 _NOTHING: Final = Surface(0)
@@ -57,6 +57,7 @@ class Use:
         tool_call_id: the model's own id of the call.
         facts: what else policies may know.
         approve: asks people and gives their answer, or does not return; None where nobody can be asked.
+        place: where in which conversation it stands; the same when it is resumed, and nowhere else.
         tell: hears of every decision.
         seen: messages that were there before: a tool that hands them on says nothing by that.
         replies: whether a denied result becomes an error message, or is raised.
@@ -70,6 +71,7 @@ class Use:
     tool_call_id: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     approve: Callable[[dict[str, Any]], Any] | None = None
+    place: str = ""
     tell: Callable[[Decision], None] = _untold
     seen: Any = field(default=(), repr=False)
     replies: bool = False
@@ -94,7 +96,7 @@ class Use:
         for _ in range(_MOST_ROUNDS):
             decision = yield from self._decided(self._call(surface, given))
             arguments = self._rewritten(decision, surface)
-            digest = digest_of(self.resource.id, self.tool_call_id, arguments)
+            digest = digest_of(self.resource.id, self.tool_call_id, arguments, self.place)
             wanted = unapproved(decision, given, digest)
             if not wanted:
                 self.arguments, self._judged = arguments, self._seen_in(arguments)
@@ -294,7 +296,13 @@ def _readable(output: Output, most: int) -> Surface | None:
 
 def call_id_of(config: RunnableConfig, tool_call_id: str | None) -> str:
     """What joins the decisions about one call; the same again where LangGraph runs a node again."""
+    task = place_of(config)
+    return (
+        str(uuid5(NAMESPACE_OID, f"checkrein:{task}:{tool_call_id}")) if task and tool_call_id else new_id()
+    )
+
+
+def place_of(config: RunnableConfig) -> str:
+    """LangGraph's task: one step of one thread, the same when it is resumed; empty where there is none."""
     task = (config.get("configurable") or {}).get("__pregel_task_id")
-    if isinstance(task, str) and tool_call_id:
-        return str(uuid5(NAMESPACE_OID, f"checkrein:{task}:{tool_call_id}"))
-    return new_id()
+    return task if isinstance(task, str) else ""
