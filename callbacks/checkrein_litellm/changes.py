@@ -56,7 +56,7 @@ def write_request(
         cache = data.get("cache")
         data["cache"] = {**(cache if isinstance(cache, Mapping) else {}), "no-store": True}
         data["no-log"] = True
-        if data.get("store"):
+        if data.get("store") or endpoint.stored:
             data["store"] = False
 
 

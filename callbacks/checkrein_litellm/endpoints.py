@@ -27,6 +27,7 @@ class Endpoint:
         answers: whether what comes back holds text that LiteLLM shows to a hook.
         streams: whether its stream can be held back.
         models: whether it may name several models at once.
+        stored: whether the provider keeps an answer unless it is told otherwise.
         raw: whether the body goes to the provider as it is, in an API that nobody here knows.
     """
 
@@ -38,6 +39,7 @@ class Endpoint:
     answers: bool = True
     streams: bool = False
     models: bool = False
+    stored: bool = False
     raw: bool = False
 
 
@@ -81,6 +83,7 @@ _ALL: Final = (
         own=_METADATA,
         limits=("max_output_tokens",),
         streams=True,
+        stored=True,
     ),
     Endpoint(
         operation="generate_content",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from fastapi import HTTPException
 from litellm.litellm_core_utils.litellm_logging import Logging
@@ -49,6 +49,8 @@ class Call:
         denial: the decision that ended the call; whatever comes after is denied by it as well.
         withheld: what is told of it instead of an error that can hold an answer which nobody judged.
         is_record: it is a record of a batch's file, and no request.
+        keeper: who keeps its answer before that is judged, if anybody does.
+        log: what LiteLLM logs of it, as long as LiteLLM has that.
         reply: how a denial of it would be told in an ordinary answer, where the settings want that.
         let_pass: nobody judges it: the settings allow that, or only monitor what cannot be governed.
         last: the last decision.
@@ -78,6 +80,8 @@ class Call:
     denial: Decision | None = None
     withheld: HTTPException | None = field(default=None, repr=False)
     is_record: bool = False
+    keeper: str = "LiteLLM"
+    log: ref[Logging] | None = field(default=None, repr=False)
     reply: ReplyForm | None = None
     let_pass: bool = False
     last: Decision | None = None
@@ -154,6 +158,7 @@ class Calls:
         key = data.get("litellm_logging_obj")
         if isinstance(key, Logging):
             self._calls[key] = call
+            call.log = ref(key)
         # Beside the authentication is LiteLLM's own bucket; the other one goes to some providers.
         buckets = [one for one in _buckets(data) if isinstance(one.get("user_api_key_auth"), UserAPIKeyAuth)]
         if not buckets and "metadata" not in call.endpoint.own:

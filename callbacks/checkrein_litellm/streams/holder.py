@@ -147,6 +147,8 @@ class EventHolder:
         if self._mode == "open" or decision is None:
             return []
         if self._mode == "hold" and not decision.changes.texts:
+            if decision.changes:
+                self._host.write(decision, lambda: None)
             return [self._shape.written(event.data) for event in self._events]
         self._host.write(decision, lambda: self._write(held, texts))
         return order.remaining(texts)
