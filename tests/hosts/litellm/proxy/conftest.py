@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +18,7 @@ import httpx
 import pytest
 import yaml
 from openai import OpenAI
+from proxy_process import free_port, start, stop, wait_until_up
 
 from checkrein.plugins import available
 from checkrein.testing import Failure, Upstream
@@ -72,40 +70,6 @@ def write_config(
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
-
-
-def start(config: Path, port: int, log: Path) -> subprocess.Popen[bytes]:
-    command = [
-        str(Path(sys.executable).with_name("litellm")),
-        *("--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--telemetry", "False"),
-    ]
-    # LiteLLM asks nobody on the network for anything, and finds the plug-in of these tests.
-    environment = {
-        **os.environ,
-        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-        "LITELLM_TELEMETRY": "False",
-        "NO_PROXY": "*",
-        "PYTHONPATH": str(PLUGIN),
-    }
-    with log.open("wb") as output:
-        return subprocess.Popen(
-            command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=config.parent
-        )
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(10)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def deployment(name: str, upstream: Upstream, model: str | None = None, **more: Any) -> dict[str, Any]:
@@ -256,26 +220,13 @@ def run_proxy(
             mcp_servers={"desk": {"url": tools.url, "transport": "http", "allow_all_keys": True}},
         )
         port, log = free_port(), folder / "proxy.log"
-        process = start(config, port, log)
+        process = start(config, port, log, PLUGIN)
         try:
             url = f"http://127.0.0.1:{port}"
             wait_until_up(url, process, log)
             yield Proxy(url, folder, upstream, sick, tools)
         finally:
             stop(process)
-
-
-def wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise AssertionError(f"the proxy did not start:\n{log.read_text()[-4000:]}")
-        try:
-            if httpx.get(f"{url}/health/liveliness", timeout=2).status_code == httpx.codes.OK:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.05)
-    raise AssertionError("the proxy does not answer")
 
 
 @pytest.fixture
@@ -288,7 +239,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]
             config = written(model_list=[deployment("gpt-4o", upstream), deployment("vault", upstream)])
             monkeypatch.setenv("CHECKREIN_CONFIG", str(config.with_name("checkrein.yaml")))
             port, log = free_port(), tmp_path / "proxy.log"
-            process = start(config, port, log)
+            process = start(config, port, log, PLUGIN)
             try:
                 url = f"http://127.0.0.1:{port}"
                 wait_until_up(url, process, log)
@@ -334,7 +285,7 @@ def launch(tmp_path: Path) -> Iterator[Callable[[Path], tuple[subprocess.Popen[b
 
     def run(config: Path) -> tuple[subprocess.Popen[bytes], Path]:
         log = tmp_path / "proxy.log"
-        started.append(start(config, free_port(), log))
+        started.append(start(config, free_port(), log, PLUGIN))
         return started[-1], log
 
     yield run
