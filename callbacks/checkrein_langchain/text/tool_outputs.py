@@ -32,6 +32,7 @@ class Output:
     Args:
         content: what the model will read: data, a message, a command, or a list of the last two.
         artifact: what the model will not read.
+        streamed: what it wrote into a stream meanwhile.
         tool: the tool's name; a message that bears it says nothing by that.
         seen: messages that were there before the tool ran: a command may hand them on.
         origin: who wrote it.
@@ -40,6 +41,7 @@ class Output:
 
     content: Any
     artifact: Any = None
+    streamed: Any = None
     tool: str = ""
     seen: Sequence[Any] = ()
     origin: Origin = Origin.TOOL
@@ -56,7 +58,7 @@ def read_output(output: Output, most: int) -> Surface:
     Raises:
         ValueError: it is too large or too strange to be read.
     """
-    box = {"content": output.content, "artifact": output.artifact}
+    box = {"content": output.content, "artifact": output.artifact, "streamed": output.streamed}
     return _OutputReader(Surface(most), output).read(box)
 
 
@@ -71,7 +73,8 @@ def rewritten_output(output: Output, surface: Surface, texts: Mapping[Path, str]
     Raises:
         WriteError: a piece cannot be written.
     """
-    box = {"content": _copied(output.content), "artifact": _copied(output.artifact)}
+    told = {"content": output.content, "artifact": output.artifact, "streamed": output.streamed}
+    box = {key: _copied(value) for key, value in told.items()}
     _OutputReader(Surface(surface.most), output, own=True).read(box).write(texts)
     changed = replace(output, **box)
     read_output(changed, surface.most).expect(surface, texts)
@@ -124,7 +127,7 @@ class _OutputReader:
     _seen: dict[str, BaseMessage] | None = None
 
     def read(self, box: dict[str, Any]) -> Surface:
-        """Add the content and the artifact."""
+        """Add the content, the artifact and what was streamed."""
         content = box["content"]
         if is_outputs(content):
             for index, one in enumerate(content if isinstance(content, list) else [content]):
@@ -136,6 +139,7 @@ class _OutputReader:
         if self.output.opaque:
             self.surface.skip("object")
         self._part(box, "artifact", ("artifact",))
+        self._data(box, "streamed", ("streamed",))
         return self.surface
 
     def _one(self, one: Any, path: Path) -> None:

@@ -27,6 +27,7 @@ from checkrein_langchain.text.tool_outputs import Output, as_content, is_data, i
 
 from .calling_convention import PASSING, RedactedToolError, chain_of, wanted, without_deltas
 from .governed_runs import ungoverned
+from .held_writing import HeldWriting
 from .like_inner import LikeInner
 from .use import Use, call_id_of
 
@@ -102,14 +103,18 @@ class JudgedTool(LikeInner):
         failure: Exception | None = None
         method = self.inner._run  # noqa: SLF001 -- above it, callbacks would hear of what it gives back
         try:
-            with ungoverned(), without_deltas(), tool._withheld(config, run_manager) as (inside, manager):  # noqa: SLF001 -- its own
-                kwargs = {key: _within(one, inside) for key, one in kwargs.items()}
+            with (
+                ungoverned(),
+                without_deltas(),
+                tool._withheld(config, run_manager) as (inside, manager, held),  # noqa: SLF001 -- its own
+            ):
+                kwargs = {key: _within(one, inside, held) for key, one in kwargs.items()}
                 response = method(*args, **kwargs, **wanted(method, inside, manager))
         except PASSING:
             raise
         except Exception as error:  # noqa: BLE001 -- its text is judged as a result is
             failure = error
-        return run(tool._outcome(response, failure))  # noqa: SLF001 -- its own
+        return run(tool._outcome(response, failure, held))  # noqa: SLF001 -- its own
 
     @override
     async def _arun(
@@ -128,14 +133,18 @@ class JudgedTool(LikeInner):
         inherited = type(self.inner)._arun is BaseTool._arun  # noqa: SLF001 -- as LangChain asks
         told = self.inner._run if inherited else method  # noqa: SLF001 -- the same
         try:
-            with ungoverned(), without_deltas(), tool._withheld(config, run_manager) as (inside, manager):  # noqa: SLF001 -- its own
-                kwargs = {key: _within(one, inside) for key, one in kwargs.items()}
+            with (
+                ungoverned(),
+                without_deltas(),
+                tool._withheld(config, run_manager) as (inside, manager, held),  # noqa: SLF001 -- its own
+            ):
+                kwargs = {key: _within(one, inside, held) for key, one in kwargs.items()}
                 response = await method(*args, **kwargs, **wanted(told, inside, manager))
         except PASSING:
             raise
         except Exception as error:  # noqa: BLE001 -- its text is judged as a result is
             failure = error
-        return await arun(tool._outcome(response, failure))  # noqa: SLF001 -- its own
+        return await arun(tool._outcome(response, failure, held))  # noqa: SLF001 -- its own
 
     def _for_use(
         self, args: tuple[Any, ...], options: dict[str, Any], config: RunnableConfig
@@ -150,29 +159,33 @@ class JudgedTool(LikeInner):
         return self.model_copy(update={"use": use}), given, named
 
     @contextmanager
-    def _withheld(self, config: RunnableConfig, run_manager: Any) -> Iterator[tuple[RunnableConfig, Any]]:
+    def _withheld(
+        self, config: RunnableConfig, run_manager: Any
+    ) -> Iterator[tuple[RunnableConfig, Any, HeldWriting | None]]:
         """The config and the manager for the tool: where its result may be denied, nobody hears how it came.
 
-        What its models, retrievers and subagents say would reach callbacks, traces and streams unjudged.
+        What its models, retrievers and subagents say would reach callbacks, traces and streams unjudged; what
+        it writes into a stream itself is held.
         """
         use: Use = self.use
         if not use.judges_results:
-            yield config, run_manager
+            yield config, run_manager, None
             return
+        held = HeldWriting(self.pep.settings.limits.segments)
         quiet = type(run_manager).get_noop_manager() if run_manager is not None else None
-        with unheard(quiet) as callbacks:
-            yield without_streams({**(config or {}), "callbacks": callbacks}), quiet
+        with unheard(quiet) as callbacks, held.installed():
+            yield held.within(without_streams({**(config or {}), "callbacks": callbacks})), quiet, held
 
-    def _outcome(self, response: Any, failure: Exception | None) -> Flow[Any]:
+    def _outcome(self, response: Any, failure: Exception | None, held: HeldWriting | None) -> Flow[Any]:
         use: Use = self.use
         pair = self.response_format == "content_and_artifact"
         if failure is None and pair and not (isinstance(response, tuple) and len(response) == 2):  # noqa: PLR2004 -- a pair
             return response  # LangChain refuses it and names its type alone
         try:
             if failure is not None:
-                yield from self._told(use, failure)
+                yield from self._told(use, failure, held)
             content, artifact = response if pair else (response, None)
-            content, artifact = yield from self._judged(use, content, artifact)
+            content, artifact = yield from self._judged(use, Output(content, artifact), held)
         except PolicyDenied as error:
             denied = error
         else:
@@ -184,9 +197,10 @@ class JudgedTool(LikeInner):
         content = self.replied(denied, self.use)
         return (content, None) if self.response_format == "content_and_artifact" else content
 
-    def _judged(self, use: Use, content: Any, artifact: Any) -> Flow[tuple[Any, Any]]:
+    def _judged(self, use: Use, given_back: Output, held: HeldWriting | None) -> Flow[tuple[Any, Any]]:
+        content = given_back.content
         if is_outputs(content):
-            output = yield from use.after(Output(content, artifact))
+            output = yield from _after(use, given_back, held)
             use.show(output.content)
             return output.content, output.artifact
         given, opaque = content, False
@@ -195,7 +209,7 @@ class JudgedTool(LikeInner):
             content = content if _is_json(content) else as_content(content)
         elif not is_data(content) and not is_dataclass(content):
             content, opaque = as_content(content), True
-        output = yield from use.after(Output(content, artifact, opaque=opaque))
+        output = yield from _after(use, replace(given_back, content=content, opaque=opaque), held)
         if use.tool_call_id is None:
             return (given if opaque and output.content == content else output.content), output.artifact
         message = ToolMessage(
@@ -208,12 +222,12 @@ class JudgedTool(LikeInner):
         use.show(message)
         return message, output.artifact
 
-    def _told(self, use: Use, failure: Exception) -> Flow[None]:
+    def _told(self, use: Use, failure: Exception, held: HeldWriting | None) -> Flow[None]:
         """Raise what the tool raised, as far as policy lets it be told."""
         tell = self.handle_tool_error
         told = tell(failure) if isinstance(failure, ToolException) and callable(tell) else str(failure)
         everything = Output(told, [repr(one) for one in chain_of(failure)])
-        output = yield from use.after(everything)
+        output = yield from _after(use, everything, held)
         if use.tool_call_id is not None:
             use.show(ToolMessage(as_content(output.content), tool_call_id=use.tool_call_id, name=self.name))
         changed = (output.content, output.artifact) != (everything.content, everything.artifact)
@@ -238,10 +252,20 @@ class JudgedTool(LikeInner):
         return super()._to_args_and_kwargs(tool_input, tool_call_id)
 
 
-def _within(argument: Any, config: RunnableConfig) -> Any:
+def _after(use: Use, output: Output, held: HeldWriting | None) -> Flow[Output]:
+    """Ask about what a tool gave back and what it wrote into a stream meanwhile, which leaves then."""
+    if held is None:
+        return (yield from use.after(output))
+    output = yield from use.after(replace(output, streamed=held.events()))
+    held.give_out(output.streamed)
+    return output
+
+
+def _within(argument: Any, config: RunnableConfig, held: HeldWriting | None) -> Any:
     """An argument as the tool gets it: LangGraph's `ToolRuntime` brings the config of the call as well."""
     if is_dataclass(argument) and type(argument).__name__ == "ToolRuntime":
-        return replace(argument, config=config)  # type: ignore[type-var]
+        runtime = replace(argument, config=config)  # type: ignore[type-var]
+        return runtime if held is None else held.within_runtime(runtime)
     return argument
 
 
