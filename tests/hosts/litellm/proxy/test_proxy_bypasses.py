@@ -131,12 +131,11 @@ def test_monitoring_lets_pass_what_could_not_be_judged(proxy):
     answer = proxy.post("/v1/responses/compact", "watched", model="gpt-4o", input="hi")
     assert answer.status_code == 404  # the provider's own
     assert len(proxy.upstream.requests) == 1
-    records = [
-        one
-        for one in proxy.wait_for(lambda one: one.get("reasons", [{}])[:1] == [COMPACTION])
-        if one.get("reasons") == [COMPACTION]
-    ]
-    assert len(records) == 1
+
+    def let_pass(one):
+        return one.get("reasons") == [COMPACTION] and one["input"]["subject"]["id"] == "wanda"
+
+    assert [let_pass(one) for one in proxy.wait_for(let_pass)].count(True) == 1
     for stream in (False, True):
         assert proxy.chat("watched", "hi", extra_body={"top_k": 3}, stream=stream).status_code == 200
 
