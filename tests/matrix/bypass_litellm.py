@@ -210,5 +210,5 @@ def shows(fault: Fault, way: Way) -> str:
     if way.denied:
         return "denied"
     if fault.refuses and (way.answers or fault.stage is not Stage.POST_COMPLETION):
-        return way.refusal
+        return "denied"
     return "redacted" if fault.kind == "redact" else "passed"

@@ -79,7 +79,6 @@ class Way:
         replies: what the provider answers, request by request.
         cached: whether somebody who may have the answer has it first, and LiteLLM keeps it.
         denied: whether it cannot be governed, and every call of it is denied.
-        refusal: what a denial comes out as, where LiteLLM itself makes another error of it.
     """
 
     call: str
@@ -87,7 +86,6 @@ class Way:
     replies: Any = ANSWER
     cached: bool = False
     denied: bool = False
-    refusal: str = "denied"
 
     @property
     def streams(self) -> bool:
@@ -181,7 +179,8 @@ ROUTER_ASYNC = {
     **_ASYNC,
     **_LESSER,
     "several models": Way("abatch_completion"),
-    "fastest of several models": Way("abatch_completion_fastest_response", refusal="Exception"),
+    "fastest of several models": Way("abatch_completion_fastest_response"),
+    "fastest of several models, streamed": Way("abatch_completion_fastest_response", {"stream": True}),
     "several prompts": Way("abatch_completion_one_model_multiple_requests"),
     "adapter": Way("aadapter_completion", denied=True),
 }

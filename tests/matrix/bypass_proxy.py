@@ -42,7 +42,6 @@ class Way:
     answers: bool = True
     cached: bool = False
     denied: bool = False
-    refusal: str = "denied"
 
     @property
     def streams(self) -> bool:

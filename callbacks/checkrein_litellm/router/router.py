@@ -21,6 +21,7 @@ from checkrein_litellm.sdk.tickets import passage_of
 from .attempt import Rerouted, RoutedPassage
 from .loops import outside_of_loops
 from .methods import GOVERNED, KEPT, REFUSED
+from .race import Race
 from .routed_call import RoutedCalls
 from .wrapping import Acting, is_routers, keeping, two_ways
 
@@ -69,6 +70,15 @@ class PolicyRouter(Router):
             user: who acts; a string is the id of a `user`.
         """
         return Acting(self, bound_identity(user))
+
+    @override
+    async def abatch_completion_fastest_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Ask several models at once for one answer, the fastest of those that are permitted.
+
+        Raises:
+            CallDenied: none answered, and one was denied: the first of those.
+        """
+        return await Race(self).run(*args, **kwargs)
 
     # What the router sets up for itself
 
