@@ -220,6 +220,7 @@ def test_what_a_host_does_not_cover_is_shown_with_what_the_settings_say(run, lit
             SimpleNamespace(name="realtime", allowed=True, passes="all of a session"),
             SimpleNamespace(name="videos", allowed=False, passes="prompts of videos"),
         )
+        warnings = ("somebody hears of it",)
 
     plugin = import_module("desk_plugin")
     probe = plugin.probe
@@ -233,6 +234,8 @@ def test_what_a_host_does_not_cover_is_shown_with_what_the_settings_say(run, lit
         {"name": "realtime", "calls": "allow", "passes": "all of a session"},
         {"name": "videos", "calls": "deny", "passes": "prompts of videos"},
     ]
+    assert "look at ! somebody hears of it" in shown
+    assert told["warnings"] == ["somebody hears of it"]
 
 
 def test_an_endpoint_that_passes_unjudged_is_something_to_look_at(run, settings):

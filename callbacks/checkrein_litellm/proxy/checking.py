@@ -49,9 +49,11 @@ class CheckResults(list[CheckResult]):
 
     Attributes:
         endpoints: what is not covered, by name.
+        warnings: what else of the proxy's configuration is worth a look.
     """
 
     endpoints: tuple[EndpointResult, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def check(config: Path) -> CheckResults:
@@ -70,13 +72,16 @@ def check(config: Path) -> CheckResults:
         warnings.simplefilter("ignore")  # what LiteLLM says is about its own code
         from .probing import probe  # noqa: PLC0415 -- importing LiteLLM asks the network unless it is forbidden
 
-        outcomes, endpoints = probe(config)
+        probed = probe(config)
         results = CheckResults(
-            CheckResult(stage=stage, what=what, ok=ok, detail=told) for stage, what, ok, told in outcomes
+            CheckResult(stage=stage, what=what, ok=ok, detail=told)
+            for stage, what, ok, told in probed.outcomes
         )
         results.endpoints = tuple(
-            EndpointResult(name=name, allowed=allowed, passes=passes) for name, allowed, passes in endpoints
+            EndpointResult(name=name, allowed=allowed, passes=passes)
+            for name, allowed, passes in probed.uncovered
         )
+        results.warnings = tuple(probed.warnings)
         return results
 
 

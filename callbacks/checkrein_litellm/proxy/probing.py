@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import litellm
 import yaml
@@ -31,11 +31,28 @@ from checkrein_litellm.endpoints import STAGES
 
 from .boot import probing
 from .guard import PolicyGuard
+from .own_logs import log_warnings
 from .uncovered import UNCOVERED, allowed
 
-__all__ = ["probe"]
+__all__ = ["Probed", "probe"]
 
 Outcome = tuple[str, str, bool, str]
+
+
+class Probed(NamedTuple):
+    """What came of a proxy's configuration.
+
+    Args:
+        outcomes: per attempt the stage, what was tried, whether it was stopped, and what happened otherwise.
+        uncovered: per kind of uncovered endpoint its name, whether it is allowed, and what passes there.
+        warnings: what else to look at.
+    """
+
+    outcomes: list[Outcome]
+    uncovered: list[tuple[str, bool, str]]
+    warnings: list[str]
+
+
 _OURS: Final = ("checkrein_litellm.PolicyGuard", "checkrein_litellm.proxy.guard.PolicyGuard")
 _CALLBACK: Final = "checkrein_litellm.callback.policy_guard"
 _MODEL: Final = "checkrein-probe"
@@ -60,15 +77,11 @@ class _DenyAt:
         """Nothing to give back."""
 
 
-def probe(config: Path) -> tuple[list[Outcome], list[tuple[str, bool, str]]]:
+def probe(config: Path) -> Probed:
     """Boot the guard and try to get past it.
 
     Args:
         config: the proxy's `config.yaml`.
-
-    Returns:
-        Per attempt the stage, what was tried, whether it was stopped, and what happened otherwise; and per
-        kind of uncovered endpoint its name, whether it is allowed, and what passes there.
 
     Raises:
         SettingsError: the proxy would not start, or would start without the guard.
@@ -80,7 +93,7 @@ def probe(config: Path) -> tuple[list[Outcome], list[tuple[str, bool, str]]]:
         litellm.callbacks = [guard]
         words = guard.governor.asker.pep.settings.uncovered
         uncovered = [(one.name, allowed(words, one.name), one.passes) for one in UNCOVERED]
-        return asyncio.run(_attempts(guard)), uncovered
+        return Probed(asyncio.run(_attempts(guard)), uncovered, list(log_warnings(read)))
 
 
 def _read(config: Path) -> Mapping[str, Any]:

@@ -85,16 +85,18 @@ def check(
             EnforcementPoint(loaded.engine, loaded.settings, record=forget)  # compiles the detectors
             told = checking.report(loaded)
     probes = _probes(litellm) if litellm is not None else []
-    endpoints = getattr(probes, "endpoints", ())
+    endpoints, warnings = getattr(probes, "endpoints", ()), getattr(probes, "warnings", ())
     if as_json:
         rows = [checking.endpoint(one) for one in endpoints]
         more = {"uncovered": rows} if litellm is not None else {}
-        print_json({**told, "litellm": [checking.probe(one) for one in probes], **more})
+        noted = {"warnings": [*told.get("warnings", ()), *warnings]}
+        print_json({**told, "litellm": [checking.probe(one) for one in probes], **more, **noted})
     else:
         if told:
             show(check_view.render(told))
         if litellm is not None:
             show(check_view.render_endpoints(endpoints))
+            show(check_view.render_warnings(warnings))
             show(check_view.render_probes(probes, str(litellm)))
     if any(not one.ok for one in probes):
         raise typer.Exit(FAILED)

@@ -13,7 +13,7 @@ from rich.tree import Tree
 from .check import Report, where
 from .render import BAD, FAINT, GOOD, WARNING, counted, field_grid, joined, plain, section, state_grid
 
-__all__ = ["render", "render_endpoints", "render_probes"]
+__all__ = ["render", "render_endpoints", "render_probes", "render_warnings"]
 
 
 def render(told: Report) -> Iterator[RenderableType]:
@@ -64,8 +64,7 @@ def render(told: Report) -> Iterator[RenderableType]:
             ]
         ),
     )
-    if told["warnings"]:
-        yield from section("look at", *(_bullet(warning) for warning in told["warnings"]))
+    yield from render_warnings(told["warnings"])
     yield Text("")
     yield (
         Text("loads", style=GOOD)
@@ -82,6 +81,16 @@ def _leaves(stream: Report) -> str:
     if not stream["behind"]:
         return "leave after the first verdict, as they come: nothing is looked for"
     return f"leave as they are judged, {counted(stream['behind'], 'code point')} behind at most in plain text"
+
+
+def render_warnings(warnings: Sequence[str]) -> Iterator[RenderableType]:
+    """What is worth a look.
+
+    Args:
+        warnings: one sentence each.
+    """
+    if warnings:
+        yield from section("look at", *(_bullet(warning) for warning in warnings))
 
 
 def _bullet(warning: str) -> RenderableType:

@@ -43,6 +43,22 @@ def test_what_is_not_covered_is_told_with_what_the_settings_say(configure, scrip
     assert all(one.passes for one in results.endpoints)
 
 
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"litellm_settings": {"success_callback": ["langfuse"]}}, "`langfuse` in `litellm_settings.success"),
+        ({"litellm_settings": {"failure_callback": "sentry"}}, "`sentry` in `litellm_settings.failure"),
+        ({"general_settings": {"store_prompts_in_spend_logs": True}}, "store_prompts_in_spend_logs"),
+        ({}, None),
+        ({"litellm_settings": {"success_callback": ["x"], "turn_off_message_logging": True}}, None),
+    ],
+)
+def test_logs_of_litellm_that_hear_what_nobody_judged_are_told(configure, scripted, parts, said):
+    warnings = check(configure(settings=SETTINGS, **parts)).warnings
+    assert len(warnings) == (said is not None)
+    assert all(said in one for one in warnings)
+
+
 def test_a_misspelt_name_of_an_endpoint_is_an_error(configure, scripted):
     with pytest.raises(SettingsError, match=r"`uncovered\.realtme` is no endpoint .*; is `realtime`"):
         check(configure(settings={**SETTINGS, "uncovered": {"realtme": "allow"}}))
