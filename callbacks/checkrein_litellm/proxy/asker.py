@@ -132,9 +132,17 @@ class Asker:
         Raises:
             CallDenied: unless the settings only monitor.
         """
+        self.object_to(call, resource, code, message, stage)
+        call.let_pass = True
+
+    def object_to(self, call: Call, resource: Entity, code: str, message: str, stage: Stage) -> None:
+        """Deny what no engine is asked about; under monitor the call goes on, and is judged as any other.
+
+        Raises:
+            CallDenied: unless the settings only monitor.
+        """
         request = _request(call, stage, resource, {}, _NOTHING, frozenset())
         self._hold(call, self.pep.refuse(request, code, message))
-        call.let_pass = True
 
     def let_pass(self, call: Call, resource: Entity, name: str) -> None:
         """Let a call of what no hook covers pass unjudged from here on, and put it on record.

@@ -26,7 +26,6 @@ from .asker import Asker, model_entity, resource_of
 from .calls import Call
 from .fallbacks import select_fallbacks
 from .gate import passing
-from .identity import authenticated
 from .keeping import keeper_of
 from .late import begin_late, late_call
 from .logging_payload import log_changes
@@ -273,7 +272,7 @@ class Governor:
                     log_changes(data, endpoint)
                 if decision.changes.model is not None:
                     model = decision.changes.model
-                    await self._authorize(call, data, model)
+                    await self._authorize(call, model)
                 about = asked.deployment or model_entity(model)
                 surfaces = None
         call.model = model
@@ -282,12 +281,13 @@ class Governor:
         call.said |= {segment.text for segment in surfaces.segments}
         return model
 
-    async def _authorize(self, call: Call, data: Mapping[str, Any], model: str) -> None:
-        """Refuse a route to a model that LiteLLM would not let the key call."""
-        key = authenticated(data)
-        if key is not None and not await may_call(key, model):
+    async def _authorize(self, call: Call, model: str) -> None:
+        """Refuse a route to a model that LiteLLM would not let the key call; under monitor it is judged on."""
+        if call.key is not None and not await may_call(call.key, model):
             message = f"the key may not call `{model}`, which a policy routes to; add it to the key's models"
-            self.asker.refuse(call, model_entity(model), "route.unauthorized", message, Stage.MODEL_SELECTION)
+            self.asker.object_to(
+                call, model_entity(model), "route.unauthorized", message, Stage.MODEL_SELECTION
+            )
 
     def _read(self, call: Call, data: Mapping[str, Any], asked: Asked) -> Surfaces:
         keys = [key for key in asked.keys if key in data]

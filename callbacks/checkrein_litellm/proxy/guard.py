@@ -45,8 +45,8 @@ class PolicyGuard(CustomGuardrail):
 
     Whoever calls cannot switch it off. A key or team that LiteLLM's administrators took out of its guardrails
     (`disable_global_guardrails`) is judged all the same, unless the settings let it pass under `opt_outs`. A
-    route to another model is policy's word: the key's own list of models is not asked again. LiteLLM's health
-    checks are calls of the user `litellm-internal-health-check`, which policy may permit.
+    policy routes to no model that LiteLLM keeps from the caller's key, team or user. LiteLLM's health checks
+    are calls of the user `litellm-internal-health-check`, which policy may permit.
 
     What LiteLLM shows to no hook, or to too few, is refused in front of the proxy's endpoints, unless the
     settings let it pass by name under `uncovered`; `checkrein check --litellm` lists the names. LiteLLM

@@ -49,7 +49,7 @@ def upload(monkeypatch, proxy_server):
     caches = import_module("litellm.proxy.common_utils.user_api_key_cache")
     batches = import_module("litellm.proxy.openai_files_endpoints.batch_guardrails")
 
-    async def scan(engine, records, settings=SETTINGS):
+    async def scan(engine, records, settings=SETTINGS, key=KEY):
         pep = EnforcementPoint(engine, Settings.model_validate(settings), record=lambda _: None)
         monkeypatch.setattr("checkrein_litellm.proxy.guard.enforcement_point", lambda *_, **__: pep)
         monkeypatch.setattr("checkrein_litellm.proxy.guard.stand_in_front", lambda _: None)
@@ -58,7 +58,7 @@ def upload(monkeypatch, proxy_server):
         result = await batches.scan_batch_input_file(
             file_source=source,
             request_metadata={},
-            user_api_key_dict=KEY,
+            user_api_key_dict=key,
             proxy_logging_obj=utils.ProxyLogging(user_api_key_cache=caches.UserApiKeyCache()),
         )
         source.seek(0)
@@ -101,6 +101,20 @@ async def test_an_engine_without_an_answer_stops_the_upload(upload):
 async def test_nothing_of_ours_is_written_into_a_record(upload):
     sent = await upload(StaticEngine(permit()), [RECORDS[0]])
     assert sent == [RECORDS[0]]
+
+
+async def test_no_record_is_routed_to_a_model_that_its_key_may_not_call(upload):
+    engine = StaticEngine(
+        lambda asked: (
+            permit(obligation("route", model="vault"))
+            if asked.request.stage is Stage.MODEL_SELECTION
+            else permit()
+        )
+    )
+    bound = UserAPIKeyAuth(user_id="alice", request_route="/v1/files", models=["m"])
+    with pytest.raises(CallDenied, match=r"route\.unauthorized"):
+        await upload(engine, [RECORDS[0]], key=bound)
+    assert [one["body"]["model"] for one in await upload(engine, [RECORDS[0]])] == ["vault"]
 
 
 async def test_what_must_not_be_kept_is_left_out(upload):
