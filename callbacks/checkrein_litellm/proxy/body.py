@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-__all__ = ["RESOURCES", "Body", "asks_for_tools", "is_mcp"]
+__all__ = ["RESOURCES", "Body", "asks_for_tools", "calls_tool", "is_mcp", "reaches_tools"]
 
 RESOURCES: Final = "mcp_resources"
 """The name of everything but tools."""
@@ -19,12 +19,20 @@ _MCP: Final = re.compile(r"/mcp(?:/.*)?|/toolset/[^/]+/mcp|/[^/]+/mcp|(?:/[^/]+)
 _JUDGED: Final = frozenset(
     {"initialize", "logging/setLevel", "ping", "server/discover", "tools/call", "tools/list"}
 )
+# Of LiteLLM's own: they ask all servers for their tools before a hook hears of anything.
+_LISTING: Final = frozenset({"mcp_tool_call", "mcp_tool_search"})
+_REST: Final = "/mcp-rest/"
 _NOTIFICATIONS: Final = "notifications/"
 
 
 def is_mcp(path: str) -> bool:
     """Whether an address is one of an MCP server."""
     return _MCP.fullmatch(path) is not None
+
+
+def reaches_tools(path: str) -> bool:
+    """Whether a request to an address can reach tool servers."""
+    return is_mcp(path) or path.startswith(_REST)
 
 
 class Body:
@@ -75,3 +83,20 @@ def _asks_for_tools(message: Any) -> bool:
         return True  # an answer of the client's, or nothing that a server understands
     method = message["method"]
     return isinstance(method, str) and (method in _JUDGED or method.startswith(_NOTIFICATIONS))
+
+
+def calls_tool(body: bytes, path: str) -> bool:
+    """Whether a message is a call of one tool, which is judged before any server hears of it.
+
+    Args:
+        body: the message.
+        path: where it is sent.
+    """
+    try:
+        read = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    if not path.startswith(_REST) and isinstance(read, dict):
+        read = read.get("params") if read.get("method") == "tools/call" else None
+    name = read.get("name") if isinstance(read, dict) else None
+    return isinstance(name, str) and name not in _LISTING

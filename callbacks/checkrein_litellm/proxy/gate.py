@@ -16,9 +16,10 @@ from checkrein import Entity, SettingsError
 from checkrein_litellm.denial import CallDenied
 
 from .address import roots_of, route_of
-from .body import RESOURCES, Body, asks_for_tools, is_mcp
+from .body import RESOURCES, Body, asks_for_tools, calls_tool, is_mcp, reaches_tools
 from .calls import Call
 from .telling import Telling
+from .tool_headers import without_tool_texts
 from .uncovered import SESSION, allowed, uncovered_path
 from .unseen import remember
 
@@ -115,6 +116,8 @@ class Gate:
         name = await _uncovered(scope, route, body)
         if name is not None and not await self._let_through(name, scope, telling, body):
             return
+        if reaches_tools(route) and not await _calls_tool(route, body):
+            scope = {**scope, "headers": without_tool_texts(scope.get("headers", ()))}
         try:
             await self._app(scope, body.again(), telling)
         except Exception:
@@ -166,6 +169,11 @@ async def _uncovered(scope: Scope, route: str, body: Body) -> str | None:
         message = await body.read()
         return None if body.complete and asks_for_tools(message) else RESOURCES
     return name
+
+
+async def _calls_tool(route: str, body: Body) -> bool:
+    message = await body.read()
+    return body.complete and calls_tool(message, route)
 
 
 async def _authenticated(scope: Scope, body: Body) -> UserAPIKeyAuth:

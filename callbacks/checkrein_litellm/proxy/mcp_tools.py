@@ -22,6 +22,7 @@ from checkrein_litellm.text.surfaces import Surfaces
 from .asker import Asker
 from .calls import Call
 from .identity import authenticated
+from .tool_headers import tool_header_texts
 
 __all__ = ["TOOL_CALLS", "ToolResultGuard", "Tools"]
 
@@ -125,6 +126,8 @@ class Tools:
         limits = self._asker.pep.settings.limits
         found = leaves(box, key, (key,), limits.depth, room=Room(limits.nodes))
         surfaces.read(found, "tool", origin)
+        for one in tool_header_texts(call.key) if stage is Stage.TOOL_CALL else ():
+            surfaces.add_fixed(*one)
         tool = call.tool or _tool_of({})
         decision = await self._asker.ask(call, stage, tool, surfaces, context=context, supports=supports)
         if decision.changes:

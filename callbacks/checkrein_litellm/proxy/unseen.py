@@ -13,7 +13,16 @@ from litellm.proxy._types import UserAPIKeyAuth, hash_token
 
 from checkrein_litellm.text.leaves import CREDENTIAL_HEADERS, is_credential
 
-__all__ = ["fixed_texts", "has_body", "is_form", "own_key", "query", "remember"]
+__all__ = [
+    "fixed_texts",
+    "has_body",
+    "headers",
+    "is_form",
+    "is_own_key",
+    "own_key",
+    "query",
+    "remember",
+]
 
 # LiteLLM sends what such a header says on, under the rest of its name, unless that names a credential.
 _PASSED: Final = "x-pass-"
@@ -54,6 +63,11 @@ def query() -> str:
     return _query.get()
 
 
+def headers() -> tuple[tuple[bytes, bytes], ...]:
+    """The headers of this request."""
+    return _headers.get()
+
+
 def own_key(data: Mapping[str, Any]) -> str:
     """The key that a caller wants the provider to be called with, unless it is sealed; else nothing.
 
@@ -78,8 +92,15 @@ def fixed_texts(key: UserAPIKeyAuth | None) -> Iterator[tuple[str, str, str]]:
         secret = name in CREDENTIAL_HEADERS
         if secret and is_credential(text):
             yield f"header.{number}", "", "credential"
-        elif not secret or not _is_known(text, key):
+        elif not secret or not is_own_key(text, key):
             yield f"header.{number}", f"{name}: {text}", ""
+
+
+def is_own_key(text: str, key: UserAPIKeyAuth | None) -> bool:
+    """Whether this is what the proxy knows the caller by."""
+    known = key.api_key if key is not None else None
+    scheme, _, token = text.rpartition(" ")
+    return known is not None and scheme.lower() in _SCHEMES and known in {token, hash_token(token)}
 
 
 def is_form() -> bool:
@@ -112,10 +133,3 @@ def _are_forwarded() -> bool:
     found = registry and registry.get_registered_pass_through_route(route=route, method=_method.get())
     told = found.get("passthrough_params") if isinstance(found, Mapping) else None
     return not isinstance(told, Mapping) or bool(told.get("forward_headers"))
-
-
-def _is_known(text: str, key: UserAPIKeyAuth | None) -> bool:
-    """Whether this is what the proxy knows the caller by."""
-    known = key.api_key if key is not None else None
-    scheme, _, token = text.rpartition(" ")
-    return known is not None and scheme.lower() in _SCHEMES and known in {token, hash_token(token)}

@@ -135,6 +135,7 @@ class Proxy:
             upstream.hang_up_after(None)
         self.upstream.reply = "ok"
         self.tools.calls.clear()
+        self.tools.headers.clear()
         self.tools.answer = "nothing"
 
 
@@ -202,6 +203,7 @@ def run_proxy(
             "fallbacks": [{"sick": ["gpt-4o-mini"]}, {"sick-vault": ["vault", "gpt-4o-mini"]}],
         }
         passed: dict[str, Any] = {"target": upstream.url, "include_subpath": True, "auth": True}
+        desk = {"extra_headers": ["X-Note", "X-Api-Key", "Authorization"]} if forward_headers else {}
         endpoints = [
             {"path": "/pass", **passed},
             {"path": "/forwarding", **passed, "forward_headers": forward_headers},
@@ -217,7 +219,7 @@ def run_proxy(
                 "ANTHROPIC_API_BASE": upstream.url.removesuffix("/v1"),
                 "ANTHROPIC_API_KEY": "sk-upstream",
             },
-            mcp_servers={"desk": {"url": tools.url, "transport": "http", "allow_all_keys": True}},
+            mcp_servers={"desk": {**desk, "url": tools.url, "transport": "http", "allow_all_keys": True}},
         )
         port, log = free_port(), folder / "proxy.log"
         process = start(config, port, log, PLUGIN)

@@ -16,11 +16,18 @@ with warnings.catch_warnings():
 
 
 class ToolServer:
-    """Two tools: `look_up` answers what `answer` says, `person` answers in fields."""
+    """Two tools: `look_up` answers what `answer` says, `person` answers in fields.
+
+    Attributes:
+        answer: what they say.
+        calls: the arguments of each call.
+        headers: those of each request, whatever it asks for.
+    """
 
     def __init__(self) -> None:
         self.answer = "nothing"
         self.calls: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
         server = MCPServer("desk")
 
         @server.tool(description="Looks a person up.")
@@ -40,7 +47,14 @@ class ToolServer:
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         app = server.streamable_http_app(stateless_http=True, json_response=True)
-        config = uvicorn.Config(app, log_level="error", lifespan="on", ws="none")
+
+        async def heard(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "http":
+                told = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+                self.headers.append(dict(told))
+            await app(scope, receive, send)
+
+        config = uvicorn.Config(heard, log_level="error", lifespan="on", ws="none")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="tool-server", daemon=True)
 
