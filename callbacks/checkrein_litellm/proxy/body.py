@@ -19,6 +19,8 @@ _MCP: Final = re.compile(r"/mcp(?:/.*)?|/toolset/[^/]+/mcp|/[^/]+/mcp|(?:/[^/]+)
 _JUDGED: Final = frozenset(
     {"initialize", "logging/setLevel", "ping", "server/discover", "tools/call", "tools/list"}
 )
+# What goes on with a call to the server that asked for it, and no hook hears of.
+_ASKED_BACK: Final = ("inputResponses", "input_responses", "requestState", "request_state")
 # Of LiteLLM's own: they ask all servers for their tools before a hook hears of anything.
 _LISTING: Final = frozenset({"mcp_tool_call", "mcp_tool_search"})
 _REST: Final = "/mcp-rest/"
@@ -81,7 +83,9 @@ def asks_for_tools(body: bytes) -> bool:
 def _asks_for_tools(message: Any) -> bool:
     if not isinstance(message, dict) or "method" not in message:
         return True  # an answer of the client's, or nothing that a server understands
-    method = message["method"]
+    method, given = message["method"], message.get("params")
+    if isinstance(given, dict) and any(given.get(name) is not None for name in _ASKED_BACK):
+        return False
     return isinstance(method, str) and (method in _JUDGED or method.startswith(_NOTIFICATIONS))
 
 
