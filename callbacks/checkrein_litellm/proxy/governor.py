@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Mapping, MutableMapping
 from copy import deepcopy
 from functools import partial
 from typing import Any, Final
 
 from litellm.proxy._types import UserAPIKeyAuth
-from pydantic import BaseModel
 
-from checkrein import Decision, EnforcementPoint, Stage
+from checkrein import EnforcementPoint, Stage
 from checkrein.modes import can_stand
 from checkrein_litellm import facts
-from checkrein_litellm.changes import write_answer, write_request
-from checkrein_litellm.denial import CallDenied
 from checkrein_litellm.endpoints import ENDPOINTS, STAGES, UNNAMED, Endpoint
 from checkrein_litellm.text.request_fields import models_of, problem_of, text_keys
-from checkrein_litellm.text.surfaces import Surfaces, answer_surfaces, content_of, request_surfaces
-from checkrein_litellm.text.turns import CONVERSATION
 
 from .answer_stream import held_back
-from .asked import TEXT_CHANGES, Asked, context_of, prompt_as_message
-from .asker import Asker, model_entity, resource_of
+from .answers import Answers
+from .asked import Asked, prompt_as_message
+from .asker import Asker, resource_of
 from .calls import Call
 from .fallbacks import select_fallbacks
 from .gate import passing
 from .keeping import keeper_of
-from .late import begin_late, late_call
-from .logging_payload import log_changes
+from .late import begin_late
 from .mcp_tools import TOOL_CALLS
-from .model_access import may_call
 from .narrowing import narrow, unjudged
 from .reply_form import form_of
+from .requests import Requests
 from .uncovered import allowed, uncovered_call
-from .unseen import fixed_texts, has_body, is_form, own_key
+from .unseen import has_body, is_form, own_key
 
 __all__ = ["Governor"]
 
@@ -51,6 +46,8 @@ class Governor:
 
     def __init__(self, pep: EnforcementPoint, guardrail: str) -> None:
         self.asker = Asker(pep)
+        self._requests = Requests(self.asker)
+        self._answers = Answers(self.asker)
         self._guardrail = guardrail
 
     async def admit(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], call_type: str) -> None:
@@ -104,7 +101,7 @@ class Governor:
         """
         # What LiteLLM keeps in its cache of some endpoints is this very mapping.
         own = deepcopy(answer) if isinstance(answer, Mapping) else answer
-        await self.asker.safely(data, self._release(key, data, own))
+        await self.asker.safely(data, self._answers.release(key, data, own))
         return own
 
     async def hold(
@@ -115,7 +112,7 @@ class Governor:
         Raises:
             CallDenied: nothing more of it must be given out.
         """
-        call = self._answered(key, data)
+        call = self._answers.answered(key, data)
         async for chunk in held_back(self.asker, call, data, stream):
             yield chunk
 
@@ -145,12 +142,12 @@ class Governor:
         names = [facts.model_name(name) for name in models_of(data)] or [_UNKNOWN]
         with prompt_as_message(data, endpoint):
             asked = [Asked(name, STAGES[:2], endpoint, call.keys, routable=len(names) == 1) for name in names]
-            models = [await self._judge(call, data, one) for one in asked]
-            content = content_of(data, endpoint.content, self._depth, nodes=self._nodes)
+            models = [await self._requests.judge(call, data, one) for one in asked]
+            content = self._requests.content(data, endpoint)
             call.permitted = dict.fromkeys(models, content)
             if not endpoint.raw:
                 await select_fallbacks(
-                    self.asker, call, data, asked[0], partial(self._read, call, asked=asked[0])
+                    self.asker, call, data, asked[0], partial(self._requests.read, call, asked=asked[0])
                 )
         call.models = tuple(models) if len(models) > 1 else ()
         call.keeper = keeper_of(data, endpoint)
@@ -192,7 +189,7 @@ class Governor:
         if call.let_pass:
             return
         if call.permitted and endpoint is not call.endpoint:
-            await self._bridge(call, kwargs, endpoint)
+            await self._requests.bridge(call, kwargs, endpoint)
             return
         call.attempt += 1
         if endpoint is UNNAMED:
@@ -202,7 +199,7 @@ class Governor:
             self.asker.refuse(call, resource_of(kwargs, call_type), "unsupported_endpoint", message)
             return
         model = facts.called_model(kwargs)
-        content = content_of(kwargs, endpoint.content, self._depth, nodes=self._nodes)
+        content = self._requests.content(kwargs, endpoint)
         deployment = unjudged(call, model, kwargs, content)
         known = model in call.permitted
         if known and deployment is None and call.permitted[model] == content:
@@ -211,120 +208,11 @@ class Governor:
         stages = STAGES[1:2] if known and deployment is None else STAGES[:2]
         asked = Asked(model, stages, endpoint, call.keys, deployment=deployment)
         selected = call.selected.pop((model, content), None) if deployment is None else None
-        await self._judge(call, kwargs, asked, selected)
-        content = content_of(kwargs, endpoint.content, self._depth, nodes=self._nodes)
+        await self._requests.judge(call, kwargs, asked, selected)
+        content = self._requests.content(kwargs, endpoint)
         call.permitted[model] = content
         if deployment is not None:
             call.judged[deployment.properties["deployment"]] = content
-
-    async def _bridge(self, call: Call, kwargs: MutableMapping[str, Any], endpoint: Endpoint) -> None:
-        """Judge what LiteLLM itself calls on the way of a judged call, where it says something new."""
-        keys = dict.fromkeys((*endpoint.content, *CONVERSATION))
-        asked = [key for key in keys if key in kwargs]
-        told = request_surfaces(kwargs, asked, self._depth, noted=False, nodes=self._nodes)
-        if not call.said.issuperset(segment.text for segment in told.segments):
-            await self._judge(call, kwargs, Asked(call.model, STAGES[1:2], endpoint, tuple(keys)))
-
-    async def _release(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any], answer: Any) -> None:
-        call = self._answered(key, data)
-        if call.let_pass or not call.endpoint.answers:
-            return
-        # The first of several to answer tells which deployment it is; otherwise each answers in its place.
-        answers = answer if call.models and isinstance(answer, list) else [answer]
-        models = call.models if answers is answer else [facts.answering_model(answer) or call.model]
-        for one, model in zip(answers, models if call.models else [call.model], strict=True):
-            if isinstance(one, CallDenied):
-                raise one
-            if not isinstance(one, BaseModel | Mapping):
-                message = f"`{type(one).__name__}` is no answer"
-                self.asker.refuse(call, resource_of(data, "answer"), "unsupported_answer", message)
-                return
-            call.model = model
-            surfaces = answer_surfaces(one, self._depth, call.said, nodes=self._nodes)
-            await self._judge_answer(call, surfaces, [one])
-
-    async def _judge(
-        self, call: Call, data: MutableMapping[str, Any], asked: Asked, selected: Decision | None = None
-    ) -> str:
-        """Ask about a request; gives the model that it may go to."""
-        model, endpoint = asked.model, asked.endpoint
-        surfaces: Surfaces | None = None
-        tokens: int | None = None
-        about = asked.deployment or model_entity(model)
-        for stage in asked.stages:
-            if surfaces is None:
-                surfaces = self._read(call, data, asked)
-                tokens = await facts.prompt_tokens([segment.text for segment in surfaces.segments])
-            known = selected if stage is Stage.MODEL_SELECTION else None
-            decision = known or await self.asker.ask(
-                call,
-                stage,
-                about,
-                surfaces,
-                context=context_of(call, data, endpoint, tokens),
-                supports=asked.supports(stage),
-            )
-            if decision.changes:
-                told = decision.changes, surfaces, endpoint
-                change = partial(write_request, data, *told, storable=not call.is_record)
-                self.asker.write(call, decision, change)
-                if decision.enforced and decision.changes.texts:
-                    log_changes(data, endpoint)
-                if decision.changes.model is not None:
-                    model = decision.changes.model
-                    await self._authorize(call, model)
-                about = asked.deployment or model_entity(model)
-                surfaces = None
-        call.model = model
-        if surfaces is None:
-            surfaces = self._read(call, data, asked)
-        call.said |= {segment.text for segment in surfaces.segments}
-        return model
-
-    async def _authorize(self, call: Call, model: str) -> None:
-        """Refuse a route to a model that LiteLLM would not let the key call; under monitor it is judged on."""
-        if call.key is not None and not await may_call(call.key, model):
-            message = f"the key may not call `{model}`, which a policy routes to; add it to the key's models"
-            self.asker.object_to(
-                call, model_entity(model), "route.unauthorized", message, Stage.MODEL_SELECTION
-            )
-
-    def _read(self, call: Call, data: Mapping[str, Any], asked: Asked) -> Surfaces:
-        keys = [key for key in asked.keys if key in data]
-        surfaces = request_surfaces(data, keys, self._depth, nodes=self._nodes)
-        surfaces.add_fixed("api_key", call.own_key)
-        for one in fixed_texts(call.key) if asked.endpoint.raw else ():
-            surfaces.add_fixed(*one)
-        return surfaces
-
-    async def _judge_answer(self, call: Call, surfaces: Surfaces, answers: Sequence[Any]) -> None:
-        tokens, finish = facts.outcome_of(answers)
-        if tokens:
-            self.asker.pep.settle(call.call_id, max(call.attempt, 1), tokens)
-        context = {"tokens": tokens, "partial": False, **({"finish_reason": finish} if finish else {})}
-        known = call.deployment is not None and call.deployment.id == call.model
-        answering = call.deployment if call.deployment is not None and known else call.model
-        decision = await self.asker.ask(
-            call, Stage.POST_COMPLETION, answering, surfaces, context=context, supports=TEXT_CHANGES
-        )
-        if decision.changes:
-            self.asker.write(call, decision, partial(write_answer, answers, decision.changes, surfaces))
-
-    def _answered(self, key: UserAPIKeyAuth | None, data: MutableMapping[str, Any]) -> Call:
-        call = self.asker.calls.of(data) or late_call()
-        if call is None:
-            call = self.asker.begin(key, data, UNNAMED)
-            message = "it came to an answer without having been judged"
-            self.asker.refuse(call, resource_of(data, "answer"), "unsupported_endpoint", message)
-        return self.asker.stand(call)
-
-    @property
-    def _depth(self) -> int:
-        return self.asker.pep.settings.limits.depth
-
-    @property
-    def _nodes(self) -> int:
-        return self.asker.pep.settings.limits.nodes
 
 
 def _unread(data: Mapping[str, Any], endpoint: Endpoint) -> tuple[str, str] | None:

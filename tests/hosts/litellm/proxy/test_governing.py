@@ -243,7 +243,7 @@ async def test_what_breaks_in_the_guard_denies_without_a_word_of_the_prompt(made
         raise KeyError("a secret of the prompt")
 
     guard, pep = made(StaticEngine(permit()))
-    monkeypatch.setattr("checkrein_litellm.proxy.governor.request_surfaces", broken)
+    monkeypatch.setattr("checkrein_litellm.proxy.requests.request_surfaces", broken)
     with (
         caplog.at_level(logging.DEBUG),
         capture_decisions(pep) as decisions,
