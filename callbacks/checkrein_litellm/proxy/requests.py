@@ -18,6 +18,7 @@ from .asker import Asker, model_entity
 from .calls import Call
 from .logging_payload import log_changes
 from .model_access import may_call
+from .tool_headers import tool_header_texts
 from .unseen import fixed_texts
 
 __all__ = ["Requests"]
@@ -97,11 +98,13 @@ class Requests:
             await self.judge(call, kwargs, Asked(call.model, STAGES[1:2], endpoint, tuple(keys)))
 
     def read(self, call: Call, data: Mapping[str, Any], asked: Asked) -> Surfaces:
-        """The texts that a provider would get of a request."""
+        """The texts that a provider would get of a request, or a tool server."""
         keys = [key for key in asked.keys if key in data]
         surfaces = request_surfaces(data, keys, self._depth, nodes=self._nodes)
         surfaces.add_fixed("api_key", call.own_key)
         for one in fixed_texts(call.key) if asked.endpoint.raw else ():
+            surfaces.add_fixed(*one)
+        for one in tool_header_texts(call.key) if _asks_servers(data) else ():
             surfaces.add_fixed(*one)
         return surfaces
 
@@ -124,3 +127,11 @@ class Requests:
     @property
     def _nodes(self) -> int:
         return self._asker.pep.settings.limits.nodes
+
+
+def _asks_servers(data: Mapping[str, Any]) -> bool:
+    """Whether LiteLLM asks tool servers for their tools before the model: no hook hears of that."""
+    tools = data.get("tools")
+    return isinstance(tools, list) and any(
+        isinstance(one, Mapping) and one.get("type") == "mcp" for one in tools
+    )
