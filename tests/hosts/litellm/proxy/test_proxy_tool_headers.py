@@ -14,6 +14,11 @@ OWN = "sk-test-pro"
 # By header: how a server of the tests gets it.
 SENT = {"x-note": "x-note", "x-mcp-desk-x-more": "x-more"}
 AUTH = {"x-api-key": "x-api-key", "x-mcp-desk-authorization": "authorization"}
+INITIALIZE = {
+    "protocolVersion": "2025-06-18",
+    "capabilities": {},
+    "clientInfo": {"name": "client", "version": "1"},
+}
 
 
 def asked(proxy, headers, method, params, path="/mcp/"):
@@ -113,6 +118,20 @@ def test_headers_that_go_to_no_server_are_nobodys_text(forwarding):
     assert SSN not in heard(forwarding)
 
 
+def test_a_session_is_judged_by_the_headers_of_each_request(forwarding):
+    given = {"Authorization": f"Bearer {OWN}", "Accept": "application/json, text/event-stream"}
+    abilities = {**INITIALIZE, "capabilities": {"elicitation": {}}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": abilities}
+    begun = httpx.post(f"{forwarding.url}/mcp/", json=body, headers={**given, "x-note": SSN}, timeout=30)
+    session = {"mcp-session-id": begun.headers["mcp-session-id"]}
+    for name in SENT:
+        assert "nothing" in called(forwarding, session)
+        assert "obligation_failed" in called(forwarding, {**session, name: SSN})
+        assert "look_up" in listed(forwarding, {**session, name: SSN})
+    assert len(forwarding.tools.calls) == len(SENT)
+    assert SSN not in heard(forwarding)
+
+
 # What nobody judges before a server hears of it
 
 
@@ -132,11 +151,6 @@ def test_a_sealed_credential_goes_with_a_listing(forwarding, ask):
     assert f"Bearer {TOKEN}" in heard(forwarding)
 
 
-INITIALIZE = {
-    "protocolVersion": "2025-06-18",
-    "capabilities": {},
-    "clientInfo": {"name": "client", "version": "1"},
-}
 OTHERS = {
     "a beginning": ("initialize", INITIALIZE),
     "a listing that names a tool": ("tools/list", {"name": "desk-look_up", "arguments": {}}),
