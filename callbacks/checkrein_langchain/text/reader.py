@@ -190,11 +190,7 @@ class Reader:
                     for index in range(len(value) - 1, -1, -1)
                 ]
             elif isinstance(value, BaseModel):
-                fields = Fields(value)
-                todo += [
-                    item._replace(holder=fields, key=name, path=(*item.path, name), name=name)
-                    for name in reversed(value.__dict__)
-                ]
+                todo += reversed(self._object(item, value))
             elif value is not None and not item.told:
                 self.surface.skip(item.kind or ("data" if isinstance(value, bytes) else "object"), self.since)
 
@@ -251,12 +247,29 @@ class Reader:
             items.append(_Item(value, key, path, name, below, kind, told))
         return items
 
+    def _object(self, item: _Item, value: BaseModel) -> list[_Item]:
+        """The fields of a pydantic object, and what it was given besides."""
+        fields = Fields(value)
+        items = [
+            item._replace(holder=fields, key=name, path=(*item.path, name), name=name)
+            for name in value.__dict__
+        ]
+        if any(one is not None for one in (value.__pydantic_private__ or {}).values()):
+            self._tell(item)
+        return [*items, *self._mapping(item, value.__pydantic_extra__ or {})]
+
     def names(self, path: Path, value: dict[Any, Any]) -> None:
         """Keys that are no words of a schema are text; all of them change at once, after the values below."""
-        names: dict[str, str] = {}
+        names: dict[Any, str] = {}
         for key in value:
-            if isinstance(key, str) and not _SCHEMA_WORD.fullmatch(key):
-                self.text((*path, _KEY, key), key, _put(names, key))
+            if isinstance(key, str):
+                if not _SCHEMA_WORD.fullmatch(key):
+                    self.text((*path, _KEY, key), key, _put(names, key))
+            elif isinstance(key, int | float):
+                if len(str(key)) >= _SHORTEST_NUMBER:
+                    self.text((*path, _KEY, _KEY, str(key)), str(key), _put(names, key))
+            elif key is not None:
+                self.surface.skip("object", self.since)
         self.surface.after(path, lambda: _rename(value, names))
 
 
@@ -270,7 +283,7 @@ def _put(holder: Any, key: Any) -> Callable[[str], None]:
     return write
 
 
-def _rename(holder: dict[Any, Any], names: Mapping[str, str]) -> None:
+def _rename(holder: dict[Any, Any], names: Mapping[Any, str]) -> None:
     if not names:
         return
     renamed = {names.get(key, key): value for key, value in holder.items()}

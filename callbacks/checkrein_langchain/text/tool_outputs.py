@@ -242,7 +242,7 @@ def check_size(value: Any) -> None:
 
 def _below(value: Any) -> Sequence[Any]:
     if isinstance(value, BaseModel):
-        return list(value.__dict__.values())
+        return [*value.__dict__.values(), *(value.__pydantic_extra__ or {}).values()]
     if isinstance(value, dict):
         return list(value.values())
     return value if isinstance(value, list | tuple) else ()
@@ -257,6 +257,7 @@ def _copied(value: Any) -> Any:
     elif isinstance(value, BaseModel):
         copied = value.model_copy()
         copied.__dict__.update({name: _copied(one) for name, one in value.__dict__.items()})
+        object.__setattr__(copied, "__pydantic_extra__", _copied(value.__pydantic_extra__))
     elif isinstance(value, dict):
         copied = {key: _copied(one) for key, one in value.items()}
     elif isinstance(value, list | tuple):
