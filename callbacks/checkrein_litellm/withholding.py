@@ -20,9 +20,11 @@ _REFUSED: Final = 400
 _FAILED: Final = 500
 _MOST: Final = 600
 _BAD_GATEWAY: Final = 502
+_FAILED_MODEL: Final = 424
 # What a provider's HTTP status says: the request was refused, or something went wrong.
-_HTTP_ERRORS: Final = range(_REFUSED, _MOST)
-_REFUSALS: Final = range(_REFUSED, _FAILED)
+_HTTP_ERRORS: Final = frozenset(range(_REFUSED, _MOST))
+# By 424 Bedrock tells that a model failed while it spoke.
+_REFUSALS: Final = frozenset(range(_REFUSED, _FAILED)) - {_FAILED_MODEL}
 _TRANSPORT: Final = (CancelledError, OSError, httpx.TransportError, openai.APIConnectionError)
 _TRANSPORT_PACKAGES: Final = ("aiohttp", "anyio", "h11", "h2", "httpcore", "ssl")
 # Raised before anything is sent, if nothing that came back has led to it.
@@ -55,6 +57,8 @@ _QUOTES: Final = (
     "response=",
     "unexpected response",
 )
+# LiteLLM's adapter of Google's API says this, and then what led to it.
+_ADAPTED: Final = "Error calling litellm.acompletion for generate_content: "
 _LONGEST_CHAIN: Final = 16
 
 
@@ -78,7 +82,7 @@ class AnswerWithheldError(CheckreinError):
         return type(self), (self.kind, self.status_code)
 
 
-def shown(error: Exception, statuses: range = _HTTP_ERRORS) -> Exception:
+def shown(error: Exception, statuses: frozenset[int] = _HTTP_ERRORS) -> Exception:
     """The error to raise instead: itself, unless it can hold an answer.
 
     A provider's refusal holds none, nor does a connection that broke or a call that was never sent.
@@ -89,13 +93,17 @@ def shown(error: Exception, statuses: range = _HTTP_ERRORS) -> Exception:
     """
     if isinstance(error, MidStreamFallbackError) and error.original_exception is not None:
         return shown(error.original_exception, statuses)
+    behind = _behind(error)
+    if behind is not None:
+        told = shown(behind, statuses)
+        return error if told is behind else told
     chain = list(_chain(error))
     held = len(chain) == _LONGEST_CHAIN or any(_quotes(one) for one in chain)
     if not held and (isinstance(error, _MISTAKES) or all(_holds_none(one, statuses) for one in chain)):
         return error
     status = getattr(error, "status_code", None)
-    told = status if isinstance(status, int) and status in _HTTP_ERRORS else _BAD_GATEWAY
-    return AnswerWithheldError(type(error).__name__, told)
+    failed = status if isinstance(status, int) and status in _HTTP_ERRORS else _BAD_GATEWAY
+    return AnswerWithheldError(type(error).__name__, failed)
 
 
 def shown_to_client(error: Exception) -> Exception:
@@ -111,6 +119,14 @@ def withheld_from(error: Exception) -> HTTPException | None:
     """What a client of a proxy is told instead, with the error's status; None if the error may be told."""
     told = shown_to_client(error)
     return HTTPException(told.status_code, str(told)) if isinstance(told, AnswerWithheldError) else None
+
+
+def _behind(error: BaseException) -> Exception | None:
+    """The error that an adapter of LiteLLM's repeats, word for word; None where there is none."""
+    origins = _direct_origins(error)
+    behind = origins[0].__context__ if origins else None
+    repeated = all(str(one) == f"{_ADAPTED}{behind}" for one in origins)
+    return behind if isinstance(behind, Exception) and repeated else None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -144,7 +160,7 @@ def _quotes(error: BaseException) -> bool:
     return any(getattr(error, name, None) for name in _HOLDERS) or any(one in told for one in _QUOTES)
 
 
-def _holds_none(error: BaseException, statuses: range) -> bool:
+def _holds_none(error: BaseException, statuses: frozenset[int]) -> bool:
     """Whether its own words are known to be no answer."""
     if _is_http(error):
         return _status(error) in statuses

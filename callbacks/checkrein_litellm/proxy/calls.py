@@ -170,6 +170,16 @@ class Calls:
         self._by_id[call.call_id] = call
 
     @staticmethod
+    def lead(kwargs: MutableMapping[str, Any], call: Call) -> None:
+        """Let what LiteLLM calls on the way of a call be known as a part of it.
+
+        Its adapter of Google's API hands on the metadata alone, and no logging object.
+        """
+        for metadata in _buckets(kwargs):
+            if metadata.get(CALL_ID) == call.call_id and isinstance(metadata, MutableMapping):
+                metadata[CALL_ID] = _Ticket(call)
+
+    @staticmethod
     def attach(details: MutableMapping[str, Any], call: Call) -> None:
         """Keep a call in what LiteLLM hands to the hooks to come, where that is no request."""
         details[CALL_ID] = _Ticket(call)

@@ -192,6 +192,8 @@ class Governor:
             await self._requests.bridge(call, kwargs, endpoint)
             return
         call.attempt += 1
+        if endpoint.operation == "generate_content":
+            self.asker.calls.lead(kwargs, call)
         if endpoint is UNNAMED:
             if passing() is not None:
                 return

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from litellm.proxy._types import LiteLLM_UserTable, ProxyException, UserAPIKeyAuth
 from litellm.proxy.auth.auth_checks import can_key_call_resolved_model, can_user_call_model
 
 __all__ = ["may_call"]
 
-_PROXY = "litellm.proxy.proxy_server"
+_PROXY: Final = "litellm.proxy.proxy_server"
 
 
 async def may_call(key: UserAPIKeyAuth, model: str) -> bool:
