@@ -29,6 +29,7 @@ from .calling_convention import PASSING, RedactedToolError, chain_of, wanted, wi
 from .governed_runs import ungoverned
 from .held_writing import HeldWriting
 from .like_inner import LikeInner
+from .steering import judged_steering
 from .use import Use, call_id_of
 
 __all__ = ["JudgedTool", "refusal"]
@@ -110,8 +111,8 @@ class JudgedTool(LikeInner):
             ):
                 kwargs = {key: _within(one, inside, held) for key, one in kwargs.items()}
                 response = method(*args, **kwargs, **wanted(method, inside, manager))
-        except PASSING:
-            raise
+        except PASSING as steering:
+            return run(tool._steered(steering, held))  # noqa: SLF001 -- its own
         except Exception as error:  # noqa: BLE001 -- its text is judged as a result is
             failure = error
         return run(tool._outcome(response, failure, held))  # noqa: SLF001 -- its own
@@ -140,8 +141,8 @@ class JudgedTool(LikeInner):
             ):
                 kwargs = {key: _within(one, inside, held) for key, one in kwargs.items()}
                 response = await method(*args, **kwargs, **wanted(told, inside, manager))
-        except PASSING:
-            raise
+        except PASSING as steering:
+            return await arun(tool._steered(steering, held))  # noqa: SLF001 -- its own
         except Exception as error:  # noqa: BLE001 -- its text is judged as a result is
             failure = error
         return await arun(tool._outcome(response, failure, held))  # noqa: SLF001 -- its own
@@ -190,6 +191,20 @@ class JudgedTool(LikeInner):
             denied = error
         else:
             return (content, artifact) if pair else content
+        return self._unused(denied)
+
+    def _steered(self, error: Exception, held: HeldWriting | None) -> Flow[Any]:
+        """Raise what steers the graph, as far as policy lets the text in it be told."""
+        parts = judged_steering(error)
+        try:
+            part = next(parts)
+            while True:
+                part = parts.send((yield from _after(self.use, part, held)))
+                held = None  # it left with the first part
+        except StopIteration:
+            raise error from None
+        except PolicyDenied as refused:
+            denied = refused
         return self._unused(denied)
 
     def _unused(self, denied: PolicyDenied) -> Any:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 from checkrein_langchain.text.tool_outputs import Output, read_output, rewritten_output
 
 CARD = 4111111111111111
-SECRET = "a secret"  # noqa: S105 -- what is looked for
+SECRET = "a secret"
 
 
 class Open(BaseModel):
