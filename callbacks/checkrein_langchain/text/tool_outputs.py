@@ -224,8 +224,8 @@ def is_data(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float | dict | list | tuple | BaseModel)
 
 
-def check_size(value: Any) -> None:
-    """Refuse data without an end, before anybody reads on and on.
+def check_size(value: Any) -> int:
+    """Refuse data without an end, before anybody reads on and on; how many parts it has.
 
     Raises:
         ValueError: it has more parts than policy would judge.
@@ -238,6 +238,7 @@ def check_size(value: Any) -> None:
         if nodes > _MOST_NODES:
             raise ValueError("the data of a tool is larger than policy would judge, or endless")
         todo += [inner for inner in below if isinstance(inner, dict | list | tuple | BaseModel)]
+    return nodes
 
 
 def _below(value: Any) -> Sequence[Any]:

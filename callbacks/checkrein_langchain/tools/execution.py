@@ -172,7 +172,7 @@ class JudgedTool(LikeInner):
         if not use.judges_results:
             yield config, run_manager, None
             return
-        held = HeldWriting(self.pep.settings.limits.segments)
+        held = HeldWriting(self.pep.settings.limits)
         quiet = type(run_manager).get_noop_manager() if run_manager is not None else None
         with unheard(quiet) as callbacks, held.installed():
             yield held.within(without_streams({**(config or {}), "callbacks": callbacks})), quiet, held
@@ -271,7 +271,7 @@ def _after(use: Use, output: Output, held: HeldWriting | None) -> Flow[Output]:
     """Ask about what a tool gave back and what it wrote into a stream meanwhile, which leaves then."""
     if held is None:
         return (yield from use.after(output))
-    output = yield from use.after(replace(output, streamed=held.events()))
+    output = yield from use.after(replace(output, streamed=held.events(output)))
     held.give_out(output.streamed)
     return output
 

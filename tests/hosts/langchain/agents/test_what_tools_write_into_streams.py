@@ -13,9 +13,11 @@ from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 
+from checkrein.settings import Limits
 from checkrein.testing import deny, obligation, permit
 from checkrein.vocabulary import Stage
 from checkrein_langchain import PolicyMiddleware, guard_tool
+from checkrein_langchain.text.tool_outputs import Output
 from checkrein_langchain.tools.held_writing import HeldWriting
 
 REDACT = permit(obligation("redact", types=["secret"]))
@@ -167,10 +169,10 @@ def test_what_a_tool_changes_after_it_wrote_it_is_not_what_leaves(lab, streamed)
 
 def test_what_is_written_after_the_result_does_not_leave():
     left = []
-    held = HeldWriting(10)
+    held = HeldWriting(Limits())
     write = held.writer(left.append)
     write("early")
-    judged = held.events()
+    judged = held.events(Output("found"))
     write("late")
     held.give_out(judged)
     write("later")
