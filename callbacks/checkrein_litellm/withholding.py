@@ -164,11 +164,22 @@ def _holds_none(error: BaseException, statuses: frozenset[int]) -> bool:
     """Whether its own words are known to be no answer."""
     if _is_http(error):
         return _status(error) in statuses
-    if _is_transport(error) or (isinstance(error, _BEFORE) and not _is_providers(error)):
+    if _is_transport(error) or _repeats_transport(error):
+        return True
+    if isinstance(error, _BEFORE) and not _is_providers(error):
         return True
     # LiteLLM raises its own where HTTP fails and where an answer cannot be read: what led to it tells.
     return _is_litellms(error) and any(
         _is_http(one) or _is_transport(one) or _is_providers(one) for one in _origins(error)
+    )
+
+
+def _repeats_transport(error: BaseException) -> bool:
+    """Whether it says what LiteLLM says of a connection, word for word, in a class of a provider."""
+    origins = _direct_origins(error)
+    return bool(origins) and all(
+        str(one) == str(error) and _is_litellms(one) and any(map(_is_transport, _direct_origins(one)))
+        for one in origins
     )
 
 
