@@ -144,9 +144,9 @@ class PolicyMiddleware(AgentMiddleware[PolicyState, Any, Any]):
                 hearing.enter_context(listening(pep, notes.mention))
             hearing.enter_context(listening(self.pep, notes.tell))
             answer = yield Execute(handler, request.override(model=model))
-        if not _was_governed(notes):
-            self._refuse(request.model, notes)
         response = ModelResponse(result=[answer]) if isinstance(answer, AIMessage) else answer
+        if not _was_governed(notes, response):
+            self._refuse(request.model, notes)
         return ExtendedModelResponse(response, Command(update={_DECISIONS: notes.taken}))
 
     def _guard(self, model: BaseChatModel) -> ModelFacade:
@@ -196,7 +196,12 @@ def _asked_in(model: BaseChatModel) -> Iterator[EnforcementPoint]:
             yield from _asked_in(one)
 
 
-def _was_governed(notes: Notes) -> bool:
-    """Whether policy judged an answer, or denied the call and so replied itself."""
-    asked = {one.request.stage for one in notes.decisions}
-    return asked.issuperset(_ASKED) or any(one.denied for one in notes.decisions)
+def _was_governed(notes: Notes, response: Any) -> bool:
+    """Whether policy let an answer pass, or it is what policy replied: a denial alone lets none through."""
+    passed = {one.request.stage for one in notes.decisions if not one.denied}
+    if passed.issuperset(_ASKED):
+        return True
+    denials = {note["decision_id"] for note in notes.taken if not note["permitted"]}
+    messages = getattr(getattr(response, "model_response", response), "result", ())
+    answers = [one for one in messages if isinstance(one, AIMessage)]
+    return bool(answers) and all(one.response_metadata.get("decision_id") in denials for one in answers)
