@@ -10,7 +10,7 @@ from typing import Any, Self
 from checkrein.flow import Flow, arun, run
 from checkrein_litellm.denial import CallDenied
 from checkrein_litellm.steps import ENDED, Next
-from checkrein_litellm.streams.stopping import stop
+from checkrein_litellm.streams.stopping import close_beneath, stop
 from checkrein_litellm.withholding import shown
 
 from .passage import Passage
@@ -70,9 +70,8 @@ class HeldStream:
         while not self._ready and not self._ended:
             failure = run(self._go_on())
             if failure is not None:
-                # Nobody pays for what nobody reads; and the denial outranks what closing may raise.
-                with suppress(Exception):
-                    self._shut()
+                # Nobody pays for what nobody reads.
+                close_beneath(self._inner)
             self._settle(failure)
         if self._ready:
             return self._ready.popleft()
@@ -111,17 +110,12 @@ class HeldStream:
     def close(self) -> None:
         """Drop what is held back, and stop reading."""
         self._drop()
-        self._shut()
+        close_beneath(self._inner)
 
     async def aclose(self) -> None:
         """As `close`, of an asynchronous stream."""
         self._drop()
         await self._ashut()
-
-    def _shut(self) -> None:
-        close = getattr(self._inner, "close", None)
-        if callable(close):
-            close()
 
     async def _ashut(self) -> None:
         close = getattr(self._inner, "aclose", None)

@@ -246,3 +246,28 @@ async def test_the_provider_of_a_denied_stream_is_read_no_further(upstream):
         assert upstream.aborted == 1
     finally:
         upstream.resume()
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-4o", "hosted_vllm/m", "anthropic/claude-sonnet-4-5"])
+@pytest.mark.parametrize("by", ["a denial", "its reader"])
+async def test_a_synchronous_stream_that_ends_early_lets_its_provider_go(upstream, model, by):
+    """What only the garbage collector closes can lock up the connections that are in use at that moment."""
+
+    def answer(request):
+        return deny("leak") if request.document["context"]["findings"] else permit()
+
+    upstream.reply = f"{LONG}it is {SSN} and {LONG}{LONG}" if by == "a denial" else LONG * 4
+    upstream.pause_after(1200)
+    address = upstream.url.removesuffix("/v1") if model.startswith("anthropic") else upstream.url
+    try:
+        reader = await streamed(governed(answer, **WINDOW), "sync", upstream, model=model, api_base=address)
+        if by == "a denial":
+            with pytest.raises(CallDenied):
+                await asyncio.wait_for(reader.all(), 20)
+        else:
+            await reader.piece()
+            await reader.close()
+        await asyncio.to_thread(upstream.wait)
+        assert upstream.aborted == 1
+    finally:
+        upstream.resume()
